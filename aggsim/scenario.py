@@ -1,13 +1,45 @@
-"""What the user asks: the Scenario, its parts, and the one table of parameters behind form, link and command line."""
+"""What the user asks: the Scenario, its parts, and the rules between its fields."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
+
+from aggsim.errors import InputError
+from aggsim.parameters import (
+    ATTENTION_MODES,
+    GROUPS,
+    LINEAR_MODES,
+    PARAMETER,
+    PARAMETERS,
+    SCHEDULER_NAMES,
+    LinearLaw,
+    Parameter,
+    shown,
+)
+
+__all__ = [
+    "ATTENTION_MODES",
+    "GROUPS",
+    "LINEAR_MODES",
+    "PARAMETER",
+    "PARAMETERS",
+    "SCHEDULER_NAMES",
+    "LinearLaw",
+    "ParallelLayout",
+    "Parameter",
+    "Quantization",
+    "Scenario",
+    "Workload",
+    "shown",
+]
+
+_DEFAULT: dict[str, Any] = {parameter.key: parameter.default for parameter in PARAMETERS}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ParallelLayout:
-    """How a deployment is cut. tp·dp·pp = num_devices; for MoE layers ep·moe_tp·moe_dp = tp·dp."""
+    """How a deployment is cut. tp·dp·pp = num_devices; for MoE layers ep·moe_tp·moe_dp = tp·dp (all 1: not said)."""
 
     tp: int = 1
     dp: int = 1
@@ -15,6 +47,20 @@ class ParallelLayout:
     ep: int = 1
     moe_tp: int = 1
     moe_dp: int = 1
+
+    def __post_init__(self) -> None:
+        for name, key in (
+            ("tp", "tp"),
+            ("dp", "dp"),
+            ("pp", "pp"),
+            ("ep", "ep"),
+            ("moe_tp", "ep"),
+            ("moe_dp", "moe_dp"),
+        ):
+            object.__setattr__(self, name, PARAMETER[key].check(getattr(self, name)))
+        experts = self.ep * self.moe_tp * self.moe_dp
+        if experts not in (1, self.tp * self.dp):
+            raise InputError("ep", self.ep, f"ep · moe_tp · moe_dp = tp · dp = {self.tp * self.dp}, here {experts}")
 
     @property
     def num_devices(self) -> int:
@@ -29,6 +75,12 @@ class Quantization:
     experts: str = "none"
     attention: str = "none"
 
+    def __post_init__(self) -> None:
+        for key in ("linear", "experts", "attention"):
+            label = getattr(self, key)
+            if label not in PARAMETER[key].choices:
+                raise InputError(key, label, ", ".join(PARAMETER[key].choices))
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Workload:
@@ -38,33 +90,134 @@ class Workload:
     num_output_tokens: int
     prefix_cache_hit_rate: float = 0.0
     num_mtp_tokens: int = 0
-    mtp_acceptance_rates: tuple[float, ...] = (0.9, 0.6, 0.4, 0.2)
+    mtp_acceptance_rates: tuple[float, ...] = _DEFAULT["mtp_rates"]
+
+    def __post_init__(self) -> None:
+        for name, key in (
+            ("num_input_tokens", "input"),
+            ("num_output_tokens", "output"),
+            ("prefix_cache_hit_rate", "prefix_hit"),
+            ("num_mtp_tokens", "mtp"),
+            ("mtp_acceptance_rates", "mtp_rates"),
+        ):
+            object.__setattr__(self, name, PARAMETER[key].check(getattr(self, name)))
+        rates = len(self.mtp_acceptance_rates)
+        if self.num_mtp_tokens > rates + 1:
+            allowed = f"at most {rates + 1}, one more than there are acceptance rates (mtp_rates)"
+            raise InputError("mtp", self.num_mtp_tokens, allowed)
+
+    @property
+    def effective_input_tokens(self) -> int:
+        """Prompt tokens that need prefill; at least 1, since the hit rate is below 1."""
+        return self.num_input_tokens - int(self.num_input_tokens * self.prefix_cache_hit_rate)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class LinearLaw:
-    """Step time = fixed_s + per_token_s·T + per_token_ctx_s·Σ(q·s) + per_ctx_s·Σs over one replica's requests;
-    memory left = memory_gib − gib_per_ctx·Σs."""
+class Scenario:
+    """Everything that determines an answer. Its attributes are the keys of PARAMETERS, in that order.
 
-    fixed_s: float = 0.0
-    per_token_s: float = 0.0
-    per_token_ctx_s: float = 0.0
-    per_ctx_s: float = 0.0
-    memory_gib: float = 0.0
-    gib_per_ctx: float = 0.0
+    None stands for a value still to be found (auto), for no limit (ttft, tpot) or for no law. A Scenario checks what it
+    can alone; what depends on the model or the device is service's. ttft and tpot in milliseconds.
+    """
+
+    model: str = _DEFAULT["model"]
+    device: str = _DEFAULT["device"]
+    devices: int = _DEFAULT["devices"]
+    tp: int | None = _DEFAULT["tp"]
+    pp: int = _DEFAULT["pp"]
+    dp: int | None = _DEFAULT["dp"]
+    ep: int | None = _DEFAULT["ep"]
+    moe_dp: int | None = _DEFAULT["moe_dp"]
+    linear: str | None = _DEFAULT["linear"]
+    experts: str | None = _DEFAULT["experts"]
+    attention: str = _DEFAULT["attention"]
+    input: int = _DEFAULT["input"]
+    output: int = _DEFAULT["output"]
+    batch: int | None = _DEFAULT["batch"]
+    prefix_hit: float = _DEFAULT["prefix_hit"]
+    mtp: int = _DEFAULT["mtp"]
+    mtp_rates: tuple[float, ...] = _DEFAULT["mtp_rates"]
+    max_batched_tokens: int | None = _DEFAULT["max_batched_tokens"]
+    reserved_gib: float = _DEFAULT["reserved_gib"]
+    ttft: float | None = _DEFAULT["ttft"]
+    tpot: float | None = _DEFAULT["tpot"]
+    engine: str = _DEFAULT["engine"]
+    backend: str = _DEFAULT["backend"]
+    law: LinearLaw | None = _DEFAULT["law"]
+    scheduler: str = _DEFAULT["scheduler"]
+    timing: str = _DEFAULT["timing"]
+    rules: str = _DEFAULT["rules"]
+
+    def __post_init__(self) -> None:
+        for parameter in PARAMETERS:
+            object.__setattr__(self, parameter.key, parameter.check(getattr(self, parameter.key)))
+        self._check_layout()
+        self._check_serving()
+
+    # Every rule below blames a field that is not at its default: dropping that field always leads to a valid Scenario.
+
+    def _check_layout(self) -> None:
+        _check_divides("pp", self.pp, self.devices, "devices")
+        stage = self.devices // self.pp
+        where = "devices" if self.pp == 1 else f"devices ÷ pp = {self.devices} ÷ {self.pp}"
+        _check_divides("tp", self.tp or 1, stage, where)
+        _check_divides("dp", self.dp or 1, stage, where)
+        if self.tp and self.dp and self.tp * self.dp != stage:
+            allowed = f"devices ÷ (tp · pp) = {self.devices} ÷ ({self.tp} · {self.pp}) = {stage // self.tp}, or auto"
+            raise InputError("dp", self.dp, allowed)
+        _check_divides("ep", self.ep or 1, stage, "tp · dp")
+        _check_divides("moe_dp", self.moe_dp or 1, stage // (self.ep or 1), "tp · dp ÷ ep")
+
+    def _check_serving(self) -> None:
+        prompt = self.workload().effective_input_tokens
+        if self.timing == "wave" and self.max_batched_tokens and prompt > self.max_batched_tokens:
+            allowed = (
+                f"auto or stepped: the prompt's {prompt:,} tokens exceed max_batched_tokens {self.max_batched_tokens:,}"
+            )
+            raise InputError("timing", "wave", allowed)
+        if self.engine == "linear" and self.law is None:
+            raise InputError("engine", "linear", f"linear together with a law: {PARAMETER['law'].allowed}")
+        if self.engine != "linear" and self.law is not None:
+            raise InputError("law", "a law", f"none, since engine is {self.engine}; a law goes with engine linear")
+
+    @property
+    def is_complete(self) -> bool:
+        """No value is left to be found: no auto anywhere."""
+        spelled = (p.format(getattr(self, p.key)) for p in PARAMETERS if p.kind != "text")
+        return "auto" not in spelled
+
+    def replace(self, **changes: Any) -> Scenario:
+        """This scenario with other values, checked anew."""
+        return replace(self, **changes)
+
+    def workload(self) -> Workload:
+        """What one request is."""
+        return Workload(
+            num_input_tokens=self.input,
+            num_output_tokens=self.output,
+            prefix_cache_hit_rate=self.prefix_hit,
+            num_mtp_tokens=self.mtp,
+            mtp_acceptance_rates=self.mtp_rates,
+        )
+
+    def layout(self) -> ParallelLayout:
+        """How a resolved scenario is cut; moe_tp is what ep and moe_dp leave. InputError where a part is still auto."""
+        tp, dp, ep, moe_dp = (self._found(key) for key in ("tp", "dp", "ep", "moe_dp"))
+        return ParallelLayout(tp=tp, dp=dp, pp=self.pp, ep=ep, moe_tp=tp * dp // (ep * moe_dp), moe_dp=moe_dp)
+
+    def quantization(self) -> Quantization:
+        """The number formats of a resolved scenario. Raises InputError where one is auto."""
+        return Quantization(linear=self._found("linear"), experts=self._found("experts"), attention=self.attention)
+
+    def _found(self, key: str) -> Any:
+        value = getattr(self, key)
+        if value is None:
+            raise InputError(key, "auto", "a value, once the scenario has been resolved against model and device")
+        return value
 
 
-LINEAR_MODES = (
-    "none",
-    "w8a16_static",
-    "w8a16_dynamic",
-    "w8a8_static",
-    "w8a8_dynamic",
-    "w4a8_static",
-    "w4a8_dynamic",
-    "w4a16",
-    "fp8",
-    "mxfp4",
-    "nvfp4",
-)
-ATTENTION_MODES = ("none", "int8", "fp8")
+def _check_divides(key: str, value: int, whole: int, name: str) -> None:
+    if whole % value:
+        divisors = [str(n) for n in range(1, whole + 1) if whole % n == 0]
+        listed = ", ".join(divisors if len(divisors) <= 16 else [*divisors[:15], "…", divisors[-1]])
+        raise InputError(key, value, f"a divisor of {name} ({whole}): {listed}")
