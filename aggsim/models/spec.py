@@ -25,6 +25,14 @@ class AttentionSpec:
     v_head_dim: int
     qk_norm: bool = False
     """RMS norm over each query and key head (Qwen3)."""
+    qk_norm_scope: Literal["head", "layer"] = "head"
+    """layer: one norm over all heads together, num_heads · head_dim wide (MiniMax-M2)."""
+    qk_norm_learned: bool = True
+    """False: the norm has no weights (Llama-4)."""
+    v_norm: bool = False
+    """RMS norm without weights over each value head (gemma-4)."""
+    rotary: bool = True
+    """False: no rotary positions (NoPE layers of Llama-4, Nemotron-3)."""
     qkv_bias: bool = False
     out_bias: bool = False
     window_tokens: int | None = None
@@ -36,7 +44,8 @@ class AttentionSpec:
     output_gate: bool = False
     """Query projection twice as wide, second half gates the output (Qwen3.5)."""
     kv_shared: bool = False
-    """Values are the keys' projection (gemma-4 global layers): no v projection weights."""
+    """Values are the keys' projection (gemma-4 global layers): no v projection weights. The cache still holds both,
+    since keys are normed and rotated."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,6 +58,8 @@ class MlaSpec:
     qk_nope_head_dim: int
     qk_rope_head_dim: int
     v_head_dim: int
+    bias: bool = False
+    """On the down projections of q and kv and on the output projection."""
     indexer: IndexerSpec | None = None
 
 
@@ -73,6 +84,9 @@ class MambaSpec:
     num_groups: int
     conv_kernel: int
     chunk_size: int
+    proj_bias: bool = False
+    """On the input and output projections."""
+    conv_bias: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,8 +112,12 @@ class MoeSpec:
     shared_gate: bool = False
     """A learned scalar gate on the shared expert (Qwen2-MoE, Qwen3.5)."""
     router: Literal["softmax", "sigmoid", "grouped_sigmoid", "topk_softmax"] = "softmax"
-    """softmax: Qwen3-MoE; sigmoid: MiniMax, Llama-4; grouped_sigmoid: DeepSeek-V3; topk_softmax: top-k first (gpt-oss, Mixtral)."""
+    """softmax: Qwen3-MoE; sigmoid: MiniMax, Llama-4; grouped_sigmoid: DeepSeek-V3; topk_softmax: top-k first
+    (gpt-oss, Mixtral)."""
     router_bias: bool = False
+    """One number per expert: a bias of the router (gpt-oss) or a correction of the choice (DeepSeek-V3)."""
+    router_scales: bool = False
+    """A learned scale per input channel of the router and per expert (gemma-4)."""
     norm_topk: bool = True
     """The chosen weights are renormalised to sum 1."""
 
@@ -156,6 +174,8 @@ class ModelSpec:
     """One multi-token-prediction layer (plus its 2·hidden → hidden projection and norms), None: the model has none."""
     warnings: tuple[str, ...] = ()
     """What the parser left out, one sentence each, shown with every answer."""
+    unread_fields: tuple[str, ...] = ()
+    """Fields of config.json that the parser does not know, sorted; also named in the warnings."""
     source: str = ""
 
     @property
