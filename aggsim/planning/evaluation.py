@@ -57,6 +57,8 @@ class Evaluation:
     engine: EngineInfo
     layout: ParallelLayout
     quantization: Quantization
+    is_moe: bool
+    """The model has routed experts: ep, moe_tp and moe_dp mean something."""
     run: ServingRun
     verdict: Verdict
     ttft_s: float
