@@ -200,11 +200,13 @@ _CHECKS: Final[dict[Kind, Callable[[Parameter, object], Any]]] = {
 
 def shown(value: object) -> object:
     """A value fit for an error message: scalars as they are, a container or a giant by what it is."""
+    if isinstance(value, str):
+        return value if value.isprintable() else value.encode("unicode_escape", "backslashreplace").decode()
     if isinstance(value, bool):
         return str(value).lower()
     if value is None:
         return "nothing"
-    if isinstance(value, str | float) or (isinstance(value, int) and abs(value) < 10**40):
+    if isinstance(value, float) or (isinstance(value, int) and abs(value) < 10**40):
         return value
     return "a number beyond 10^40" if isinstance(value, int) else f"a {type(value).__name__}"
 

@@ -83,7 +83,7 @@ def decode_lenient(query: Query, base: Scenario | None = None) -> Decoded:
     scenario = _settle(values, base, errors)
     return Decoded(
         scenario=scenario,
-        unknown_keys=tuple(key for key in given if key not in PARAMETER),
+        unknown_keys=tuple(str(shown(key)) for key in given if key not in PARAMETER),
         notes=tuple(
             f"{key} is given {len(texts)} times; the last one counts"
             for key, texts in given.items()
@@ -111,8 +111,10 @@ def from_json(values: Mapping[str, Any]) -> Scenario:
     for key in values:
         if key not in PARAMETER:
             near = get_close_matches(str(key), PARAMETER, n=1)
-            hint = f"did you mean {near[0]}? Keys: " if near else "one of the keys "
-            raise InputError(str(key), "an unknown key", hint + ", ".join(PARAMETER))
+            closest = f"closest {near[0]}; " if near else ""
+            raise InputError(
+                str(shown(key)), "an unknown key", f"a key of a scenario ({closest}all: {', '.join(PARAMETER)})"
+            )
     return Scenario(**{key: _from_json_value(PARAMETER[key], value) for key, value in values.items()})
 
 

@@ -22,7 +22,8 @@ class LinkLevel:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeviceSpec:
-    """Peaks are dense and theoretical; the efficiencies scale them. A dtype that is absent costs no time, as in the original."""
+    """Peaks are dense and theoretical; the efficiencies scale them. A dtype that is absent costs no time, as in the
+    original. Checked where it is read (parse.py); not hashable, since its rates are dicts."""
 
     device_id: str
     vendor: str
