@@ -72,7 +72,7 @@ def decode_lenient(query: Query, base: Scenario | None = None) -> Decoded:
     errors: list[InputError] = []
     version = given.pop("v", [VERSION])
     if version[-1].strip() != VERSION:
-        errors.append(InputError("v", version[-1], f"{VERSION}, the version of links this aggsim reads"))
+        errors.append(InputError("v", shown(version[-1]), f"{VERSION}, the version of links this aggsim reads"))
     for parameter in PARAMETERS:
         if parameter.key in given:
             try:

@@ -28,7 +28,7 @@ _BYTES = (1.0, 1e18)
 def parse_device(text: str, name: str) -> DeviceSpec:
     """The device that a TOML file describes; its keys are the fields of DeviceSpec, links those of LinkLevel.
 
-    name is how errors call the file. Raises InputError, naming file and key, for what is missing, unknown or out of range.
+    name is how errors call the file. Raises InputError, naming file and key: missing, unknown or out of range.
     """
     if len(text) > MAX_FILE_CHARS:
         raise InputError(name, f"a file of {len(text):,} characters", f"at most {MAX_FILE_CHARS:,}")
