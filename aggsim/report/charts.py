@@ -1,0 +1,163 @@
+"""Charts of the Plan page: a DataFrame of tables.py and a Theme in, an Altair chart out. Titles say the finding."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import altair as alt
+import pandas as pd
+
+from aggsim.report.format import number, percent
+from aggsim.report.theme import Theme, chart_config, ink_on
+
+BOUNDS = ("memory", "communication", "matrix", "vector")
+BOUNDS_AND_REST = (*BOUNDS, "other")
+MEMORY_PARTS = ("weights", "KV cache", "activations", "reserved")
+LABEL_SHARE = 0.07
+"""Narrower segments are left to hover: their label would not fit."""
+NAME_SHARE = 0.3
+"""From here on the segment's name fits beside its number."""
+
+
+def finished(chart: alt.Chart | alt.LayerChart, theme: Theme, name: str, title: str, height: int) -> Any:
+    """Title, height (axes included on screen), the common look, and name and finding as text for screen readers.
+
+    title: the finding; what follows a semicolon goes below it, smaller.
+    """
+    finding, _, more = title.partition("; ")
+    return chart.properties(
+        title=alt.TitleParams(finding, subtitle=more[:1].upper() + more[1:]) if more else finding,
+        description=f"{name}: {title}",
+        height=height,
+        width="container",
+        config=chart_config(theme),
+    )
+
+
+def time_split_chart(frame: pd.DataFrame, theme: Theme, title: str) -> Any:
+    """Prefill and decode as 100% bars of what bounds the time. frame: tables.time_split."""
+    labels = [percent(share) for share in frame["share"]]
+    chart = _stacked(
+        frame.assign(row=frame["pass"], part=frame["bound"], text=labels),
+        theme,
+        dict(zip(BOUNDS, theme.colours(BOUNDS), strict=True)),
+        x=alt.X(
+            "start:Q",
+            title="share of operator time",
+            scale=alt.Scale(domain=[0, 1], nice=False),
+            axis=alt.Axis(format=".0%", values=[0, 0.25, 0.5, 0.75, 1]),
+        ),
+        tooltip=[
+            alt.Tooltip("pass:N"),
+            alt.Tooltip("bound:N", title="bound by"),
+            alt.Tooltip("ms:Q", title="time (ms)", format=",.4~f"),
+            alt.Tooltip("share:Q", format=".2%"),
+        ],
+        width=1.0,
+    )
+    return finished(chart, theme, "Where the time goes", title, 240)
+
+
+def memory_chart(frame: pd.DataFrame, theme: Theme, title: str, capacity_gib: float) -> Any:
+    """Two stacked bars to the device's capacity. frame: tables.memory_parts."""
+    end = max(capacity_gib, float(frame["end"].max()))
+    chart = _stacked(
+        frame.assign(row=frame["when"], text=[number(size) for size in frame["gib"]]),
+        theme,
+        _memory_shades(theme),
+        x=alt.X(
+            "start:Q", title="GiB per device", scale=alt.Scale(domain=[0, end], nice=False), axis=alt.Axis(tickCount=8)
+        ),
+        tooltip=[
+            alt.Tooltip("when:N", title="pass"),
+            alt.Tooltip("part:N"),
+            alt.Tooltip("gib:Q", title="GiB", format=",.4~f"),
+        ],
+        width=end,
+    )
+    limit = (
+        alt.Chart(pd.DataFrame({"capacity": [capacity_gib]}))
+        .mark_rule(strokeWidth=2, color=theme.ink)
+        .encode(x="capacity:Q")
+    )
+    return finished(chart + limit, theme, "Memory of a device", title, 240)
+
+
+def _stacked(
+    frame: pd.DataFrame, theme: Theme, shades: dict[str, str], *, x: alt.X, tooltip: list[alt.Tooltip], width: float
+) -> Any:
+    """Bars of parts, the name of each row above it and the text of each part inside where it fits.
+
+    frame: row, part, start, end, text, and what tooltip names; width: of the whole axis, in its own unit.
+    """
+    rows = list(dict.fromkeys(frame["row"]))
+    y = alt.Y("row:N", sort=rows, axis=None, scale=alt.Scale(paddingInner=0.4, paddingOuter=0.3))
+    parts = [part for part in shades if part in set(frame["part"]) and part != "free"]
+    legend = alt.Legend(columns=len(parts), values=parts)
+    bars = (
+        alt.Chart(frame)
+        .mark_bar(size=26)
+        .encode(
+            y=y, x=x, x2="end:Q", color=_colour("part", tuple(shades), list(shades.values()), legend), tooltip=tooltip
+        )
+    )
+    size = (frame["end"] - frame["start"]) / width
+    inside = frame[size >= LABEL_SHARE]
+    text = [
+        f"{part} {text}" if wide else text
+        for part, text, wide in zip(inside["part"], inside["text"], size[inside.index] >= NAME_SHARE, strict=True)
+    ]
+    inside = inside.assign(
+        middle=(inside["start"] + inside["end"]) / 2, text=text, ink=[ink_on(shades[part]) for part in inside["part"]]
+    )
+    labels = (
+        alt.Chart(inside)
+        .mark_text(fontSize=13, fontWeight=600)
+        .encode(x="middle:Q", y=y, text="text:N", color=alt.Color("ink:N", scale=None))
+    )
+    names = (
+        alt.Chart(pd.DataFrame({"row": rows, "start": 0.0}))
+        .mark_text(align="left", baseline="bottom", fontSize=13, color=theme.ink, yOffset=-17)
+        .encode(x="start:Q", y=y, text="row:N")
+    )
+    return alt.layer(bars, labels, names)
+
+
+def operators_chart(frame: pd.DataFrame, theme: Theme, name: str, title: str) -> Any:
+    """The longest operators as horizontal bars, coloured by what bounds them. frame: tables.operators."""
+    base = alt.Chart(frame).encode(
+        y=alt.Y("operator:N", title=None, sort=None, axis=alt.Axis(labelColor=theme.ink, labelLimit=170)),
+        x=alt.X("ms:Q", title="ms per pass", axis=alt.Axis(tickCount=5)),
+    )
+    bars = base.mark_bar(size=15).encode(
+        color=_colour("bound", BOUNDS_AND_REST, theme.colours(BOUNDS_AND_REST), legend=None),
+        tooltip=[
+            alt.Tooltip("operator:N"),
+            alt.Tooltip("ms:Q", title="time (ms)", format=",.5~f"),
+            alt.Tooltip("share:Q", format=".2%"),
+            alt.Tooltip("calls:Q", format=","),
+            alt.Tooltip("bound:N", title="bound by"),
+            alt.Tooltip("source:N"),
+        ],
+    )
+    # The label needs room to the right of the longest bar.
+    longest = float(frame["ms"].max()) if len(frame) else 0.0
+    labels = base.mark_text(align="left", dx=5, color=theme.muted).encode(text="label:N")
+    room = alt.Chart(pd.DataFrame({"ms": [longest * 1.35]})).mark_point(opacity=0, tooltip=None).encode(x="ms:Q")
+    return finished(bars + labels + room, theme, name, title, 60 + 24 * max(len(frame), 1))
+
+
+def _colour(field: str, domain: tuple[str, ...], colours: list[str], legend: alt.Legend | None) -> alt.Color:
+    return alt.Color(f"{field}:N", scale=alt.Scale(domain=list(domain), range=colours), legend=legend)
+
+
+def _memory_shades(theme: Theme) -> dict[str, str]:
+    """Parts of memory are shades of the one memory colour; free space is a quiet grey, what is missing red."""
+    steps = dict(zip(MEMORY_PARTS, (1.0, 0.72, 0.48, 0.28), strict=True))
+    shades = {part: _mixed(theme.memory, theme.surface, weight) for part, weight in steps.items()}
+    return shades | {"free": theme.grid, "missing": theme.bad}
+
+
+def _mixed(colour: str, ground: str, weight: float) -> str:
+    pairs = ((int(colour[i : i + 2], 16), int(ground[i : i + 2], 16)) for i in (1, 3, 5))
+    return "#" + "".join(f"{round(weight * a + (1 - weight) * b):02X}" for a, b in pairs)

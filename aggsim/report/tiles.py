@@ -1,0 +1,153 @@
+"""The headline numbers of an answer, each with its limit, its second reading and what it means."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from aggsim.planning.evaluation import Evaluation
+from aggsim.report.format import compared, count, duration, full, memory, number, percent, split_duration
+from aggsim.report.words import TPOT_LABELS
+from aggsim.units import gib, ms, seconds
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tile:
+    """One number. `exact` is for hover; `share` draws a small bar (of the limit, or of the device's memory)."""
+
+    label: str
+    value: str
+    unit: str
+    help: str
+    exact: str
+    note: str = ""
+    share: float | None = None
+    ok: bool | None = None
+    """Meets its limit or not; None: it has none."""
+
+
+def tiles(evaluation: Evaluation) -> list[Tile]:
+    """The eight tiles of the Plan page, in reading order."""
+    return [
+        _ttft(evaluation),
+        _tpot(evaluation),
+        _rate(
+            "Output",
+            evaluation.output_tokens_per_s,
+            "tokens/s",
+            f"prompts {number(evaluation.requests_per_s * evaluation.scenario.input)} tokens/s",
+            "Generated tokens per second, over the whole deployment.",
+        ),
+        _rate(
+            "Output per device",
+            evaluation.output_tokens_per_s_per_device,
+            "tokens/s",
+            f"over {count(evaluation.scenario.devices, 'device')}",
+            "Output tokens per second, divided by all devices: compares deployments of different size.",
+        ),
+        _concurrency(evaluation),
+        _memory_left(evaluation),
+        _end_to_end(evaluation),
+        _rate(
+            "Requests",
+            evaluation.requests_per_s,
+            "requests/s",
+            f"{number(evaluation.requests_per_s * 3600)} per hour",
+            "Finished requests per second, over the whole deployment.",
+        ),
+    ]
+
+
+def _ttft(evaluation: Evaluation) -> Tile:
+    share, ok, note = _limit(evaluation.ttft_s, evaluation.scenario.ttft)
+    value, unit = split_duration(evaluation.ttft_s)
+    return Tile(
+        label="TTFT",
+        value=value,
+        unit=unit,
+        note=note or "no limit",
+        help="Time to first token: mean over all requests of the burst, waiting for prefill included.",
+        exact=full(ms(evaluation.ttft_s), "ms"),
+        share=share,
+        ok=ok,
+    )
+
+
+def _tpot(evaluation: Evaluation) -> Tile:
+    timing = evaluation.run.timing
+    other = next(name for name in TPOT_LABELS if name != timing)
+    share, ok, note = _limit(evaluation.tpot_s, evaluation.scenario.tpot)
+    value, unit = split_duration(evaluation.tpot_s)
+    beside = f"{TPOT_LABELS[other]} {duration(evaluation.tpot_other_s)}"
+    return Tile(
+        label=f"TPOT {TPOT_LABELS[timing]}",
+        value=value,
+        unit=unit,
+        note=f"{note} · {beside}" if note else beside,
+        help="Time per output token, mean over requests. The field uses two definitions: one spreads TTFT over the "
+        "output tokens, the other starts after the first token. Limits apply to the large number.",
+        exact=f"{full(ms(evaluation.tpot_s), 'ms')}; {TPOT_LABELS[other]} {full(ms(evaluation.tpot_other_s), 'ms')}",
+        share=share,
+        ok=ok,
+    )
+
+
+def _concurrency(evaluation: Evaluation) -> Tile:
+    replicas = evaluation.layout.dp * evaluation.layout.pp
+    batch = f"batch {number(evaluation.run.batch_size)}"
+    return Tile(
+        label="Concurrency",
+        value=number(evaluation.concurrency),
+        unit="requests",
+        note=f"{batch} × {number(replicas)} (DP · PP)" if replicas > 1 else f"{batch}, one replica",
+        help="Requests in flight over the whole deployment: batch size · DP · PP.",
+        exact=full(evaluation.concurrency, "requests"),
+    )
+
+
+def _memory_left(evaluation: Evaluation) -> Tile:
+    left, last, total = (
+        evaluation.run.memory_left_bytes,
+        evaluation.memory_left_at_last_token_bytes,
+        evaluation.memory.total,
+    )
+    used = (total - left) / total if total > 0 else None
+    return Tile(
+        label="Memory left",
+        value=number(gib(left)),
+        unit="GiB",
+        note=f"{'✗ ' if last < 0 else ''}at the last token {memory(last)}",
+        help="Per device, in the tightest priced pass; passes are priced in the middle of the output. At the last "
+        "token every request of the burst holds its full context, and memory is needed most.",
+        exact=f"{full(gib(left), 'GiB')} of {full(gib(total), 'GiB')}",
+        share=used,
+        ok=left >= 0,
+    )
+
+
+def _end_to_end(evaluation: Evaluation) -> Tile:
+    value, unit = split_duration(evaluation.end_to_end_s)
+    tokens = evaluation.scenario.output
+    return Tile(
+        label="End to end",
+        value=value,
+        unit=unit,
+        note=f"for {count(tokens, 'token')}",
+        help="Mean time from a request's arrival to its last token.",
+        exact=full(evaluation.end_to_end_s, "s"),
+    )
+
+
+def _rate(label: str, value: float, unit: str, note: str, text: str) -> Tile:
+    return Tile(label=label, value=number(value), unit=unit, note=note, help=text, exact=full(value, unit))
+
+
+def _limit(value_s: float, limit_ms: float | None) -> tuple[float | None, bool | None, str]:
+    """Share of the limit used, met or not, and the words; nothing without a limit."""
+    if limit_ms is None:
+        return None, None, ""
+    share = value_s / seconds(limit_ms)
+    if share <= 1:
+        return share, True, f"✓ limit {duration(seconds(limit_ms))}"
+    over = f"{percent(share - 1)} over " if math.isfinite(share) else "over "
+    return share, False, f"✗ {over}{compared(value_s, seconds(limit_ms))[1]}"

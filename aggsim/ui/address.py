@@ -1,0 +1,79 @@
+"""The address bar: read where something else than the form changed it, written after every valid change of the form."""
+
+from __future__ import annotations
+
+from difflib import get_close_matches
+from urllib.parse import parse_qsl
+
+import streamlit as st
+
+from aggsim import service
+from aggsim.errors import AggsimError, InputError
+from aggsim.scenario import PARAMETER, Scenario
+from aggsim.share import decode_lenient, encode_short
+from aggsim.ui.catalog import device_ids, model_ids
+from aggsim.ui.problems import blamed_field
+
+_WRITTEN = "_address_written"
+_PROBLEMS = "_address_problems"
+
+
+def is_news(page_path: str) -> bool:
+    """First run of the session, or an address we did not write: an edited link, the Back button.
+
+    A click on a page's name comes with an empty query: the form then stays as it is.
+    """
+    query = st.query_params.to_dict()
+    written_page, written = st.session_state.get(_WRITTEN, (None, None))
+    return query != written and (bool(query) or written is None or page_path == written_page)
+
+
+def load() -> Scenario:
+    """The scenario of the address bar. What it gets wrong is left at its default and told by problems()."""
+    decoded = decode_lenient({key: st.query_params.get_all(key) for key in st.query_params})
+    problems = [*map(str, decoded.errors), *decoded.notes]
+    if decoded.unknown_keys:
+        problems.append(f"unknown: {', '.join(decoded.unknown_keys)}")
+    scenario = decoded.scenario
+    for key, known in (("model", model_ids()), ("device", device_ids())):
+        given = getattr(scenario, key)
+        if given not in known:
+            near = get_close_matches(given, known, n=3, cutoff=0.3) or known[:3]
+            problems.append(str(InputError(key, given, f"an id in the catalog, such as {', '.join(near)}")))
+            scenario = scenario.replace(**{key: PARAMETER[key].default})
+    st.session_state[_PROBLEMS] = problems
+    return _answerable(scenario, problems)
+
+
+def _answerable(scenario: Scenario, problems: list[str]) -> Scenario:
+    """The scenario without the fields that its model, device or engine cannot serve."""
+    while True:
+        try:
+            service.evaluate(scenario)
+        except AggsimError as error:
+            field = blamed_field(error)
+            if not field or getattr(scenario, field) == PARAMETER[field].default:
+                return scenario
+            problems.append(str(error))
+            scenario = decode_lenient({field: PARAMETER[field].format(PARAMETER[field].default)}, scenario).scenario
+        else:
+            return scenario
+
+
+def problems() -> list[str]:
+    """What the last loaded address got wrong, one sentence each, until the form is changed."""
+    found: list[str] = st.session_state.get(_PROBLEMS, [])
+    return found
+
+
+def forget_problems() -> None:
+    """The form has been changed: what the link said no longer matters."""
+    st.session_state[_PROBLEMS] = []
+
+
+def write(page_path: str, asked: Scenario) -> None:
+    """Make the address bar say what the page shows."""
+    pairs = dict(parse_qsl(encode_short(asked), keep_blank_values=True))
+    st.session_state[_WRITTEN] = (page_path, pairs)
+    if st.query_params.to_dict() != pairs:
+        st.query_params.from_dict(pairs)

@@ -1,0 +1,34 @@
+"""Bottom of a page: who computed the numbers, what they assume, how to get them without a browser."""
+
+from __future__ import annotations
+
+from html import escape
+
+import streamlit as st
+
+from aggsim.planning.evaluation import Evaluation
+from aggsim.report.words import assumptions
+from aggsim.share import encode_short
+from aggsim.ui.markdown import plain
+
+
+def draw_foot(evaluation: Evaluation) -> None:
+    """Engine, version, source, assumptions and the equivalent command line."""
+    engine = evaluation.engine
+    st.divider()
+    words, command = st.columns(2, gap="large")
+    with words:
+        st.caption(f"**Engine** {plain(engine.name)} {plain(engine.version)} · numbers {plain(engine.source)}")
+        st.caption("\n".join(f"- {plain(sentence)}" for sentence in assumptions(evaluation)))
+    with command:
+        st.caption("**The same answer on the command line**")
+        st.code(
+            f'python -m aggsim evaluate "{encode_short(evaluation.asked) or "v=1"}"', language="bash", wrap_lines=True
+        )
+
+
+def draw_warnings(evaluation: Evaluation) -> None:
+    """What the engine, the model and the workload want the reader to know."""
+    if evaluation.warnings:
+        items = "".join(f"<li>{escape(sentence)}</li>" for sentence in evaluation.warnings)
+        st.html(f'<ul class="aggsim-warnings">{items}</ul>')

@@ -1,0 +1,172 @@
+"""The scenario form in the sidebar, made from PARAMETERS: one widget a field, its key the field's key."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
+
+from aggsim.errors import AggsimError, InputError
+from aggsim.planning.evaluation import Evaluation
+from aggsim.report.format import number
+from aggsim.scenario import GROUPS, PARAMETERS, Parameter, Scenario
+from aggsim.ui.catalog import device_ids, is_moe, model_ids
+from aggsim.ui.markdown import plain
+
+TOUCHED = "_form_touched"
+"""Set by a widget's callback: in this run the form speaks, not the address bar."""
+_WIDE = frozenset({"model", "device", "batch", "law", "scheduler", "max_batched_tokens", "mtp_rates"})
+_EXPERTS = ("ep", "moe_dp", "experts")
+_STEPS = {
+    "input": 100,
+    "output": 100,
+    "reserved_gib": 1.0,
+    "ttft": 100.0,
+    "tpot": 5.0,
+    "prefix_hit": 0.05,
+    "max_batched_tokens": 1024,
+}
+
+
+def fill(scenario: Scenario) -> None:
+    """Set every widget to the scenario's value."""
+    for parameter in PARAMETERS:
+        value = getattr(scenario, parameter.key)
+        if parameter.kind in ("rates", "law"):
+            value = "" if value is None else parameter.format(value)
+        st.session_state[parameter.key] = value
+
+
+def read() -> tuple[Scenario | None, Mapping[str, AggsimError]]:
+    """The scenario the widgets spell, or what is wrong, by field."""
+    values: dict[str, Any] = {}
+    errors: dict[str, AggsimError] = {}
+    for parameter in PARAMETERS:
+        try:
+            values[parameter.key] = _value(parameter)
+        except InputError as error:
+            errors[parameter.key] = error
+    if errors:
+        return None, errors
+    try:
+        return Scenario(**values), {}
+    except InputError as error:
+        return None, {error.field: error}
+
+
+def _value(parameter: Parameter) -> Any:
+    value = st.session_state[parameter.key]
+    if parameter.kind in ("rates", "law"):
+        return parameter.parse(value) if value.strip() else parameter.check(None)
+    return parameter.check(value)
+
+
+def draw(answer: Evaluation | None, errors: Mapping[str, AggsimError]) -> None:
+    """All groups; `answer` (None: there is none for these values) says what auto came to."""
+    shown = [parameter for parameter in PARAMETERS if _is_shown(parameter.key)]
+    st.sidebar.html('<div class="aggsim-brand">aggsim<span>LLM serving capacity</span></div>')
+    for group in GROUPS:
+        fields = [parameter for parameter in shown if parameter.group == group]
+        folded = group == "Advanced"
+        wrong = any(parameter.key in errors for parameter in fields)
+        if not folded:
+            st.sidebar.html(f'<div class="aggsim-group">{group}</div>')
+        with st.sidebar.expander(group, expanded=wrong) if folded else st.sidebar:
+            _draw_fields(fields, answer, errors)
+            if group == "Device and layout" and answer:
+                st.caption(_derived_words(answer))
+
+
+def _is_shown(key: str) -> bool:
+    """Fields that only some scenarios have are shown where they apply, or where a value was given for them."""
+    if key in _EXPERTS:
+        return is_moe(st.session_state["model"]) or st.session_state[key] is not None
+    if key == "law":
+        return st.session_state["engine"] == "linear" or bool(st.session_state[key])
+    return True
+
+
+def _draw_fields(fields: list[Parameter], answer: Evaluation | None, errors: Mapping[str, AggsimError]) -> None:
+    """Two to a row, except the wide ones."""
+    free: list[DeltaGenerator] = []
+    for parameter in fields:
+        if parameter.key in _WIDE:
+            free, place = [], st.container()
+        else:
+            free = free or list(st.columns(2, gap="small"))
+            place = free.pop(0)
+        with place:
+            _draw_field(parameter, answer)
+            if error := errors.get(parameter.key):
+                st.caption(f":red[**✗** {plain(str(error).removeprefix(f'{parameter.key}: '))}]")
+
+
+def _draw_field(parameter: Parameter, answer: Evaluation | None) -> None:
+    label, full = _label(parameter)
+    none = f" {parameter.none_word.capitalize()}: {parameter.none_help}." if parameter.none_word else ""
+    common: dict[str, Any] = {
+        "label": label,
+        "key": parameter.key,
+        "help": f"**{full}.** {parameter.help}{none}",
+        "on_change": _touched,
+        "args": (parameter.key,),
+    }
+    placeholder = _none_words(parameter, answer)
+    if options := _options(parameter):
+        word = {"auto": _none_words(parameter, answer, word="auto")}
+        st.selectbox(
+            options=options,
+            index=None if parameter.none_word else 0,
+            placeholder=placeholder,
+            format_func=lambda option: word.get(option, option),
+            **common,
+        )
+    elif parameter.kind == "whole":
+        st.number_input(value=None, step=_STEPS.get(parameter.key, 1), format="%d", placeholder=placeholder, **common)
+    elif parameter.kind == "number":
+        st.number_input(value=None, step=_STEPS.get(parameter.key, 1.0), format="%g", placeholder=placeholder, **common)
+    else:
+        st.text_input(placeholder=placeholder or parameter.format(parameter.default), **common)
+
+
+def _label(parameter: Parameter) -> tuple[str, str]:
+    """What stands above a field, its unit in grey, and the full name for its tooltip ("Tensor parallel (TP)" is TP)."""
+    name = parameter.label
+    short = name[name.index("(") + 1 : -1] if name.endswith(")") else name
+    repeats = parameter.unit and parameter.unit.lower() in name.lower()
+    return (f"{short} :gray[{parameter.unit}]" if parameter.unit and not repeats else short), name
+
+
+def _options(parameter: Parameter) -> list[str]:
+    if parameter.key == "model":
+        return model_ids()
+    return device_ids() if parameter.key == "device" else list(parameter.choices)
+
+
+def _none_words(parameter: Parameter, answer: Evaluation | None, word: str = "") -> str:
+    """What stands in an empty field: "auto: 8", or "none"."""
+    word = word or parameter.none_word
+    if word != "auto" or answer is None:
+        return word
+    found = getattr(answer.scenario, parameter.key)
+    return f"auto: {number(found) if isinstance(found, int) else found}"
+
+
+def _derived_words(answer: Evaluation) -> str:
+    """How the layout comes out: "dp 2 = 8 / (4·1)"."""
+    layout = answer.layout
+    words = f"dp {layout.dp} = {layout.num_devices} / ({layout.tp}·{layout.pp})"
+    if answer.is_moe:
+        words += f"; moe_tp {layout.moe_tp} = {layout.tp * layout.dp} / ({layout.ep}·{layout.moe_dp})"
+    return words
+
+
+def _touched(key: str) -> None:
+    """A change of the model or the engine takes the fields along that no longer apply."""
+    st.session_state[TOUCHED] = True
+    if key == "model" and not is_moe(st.session_state["model"]):
+        st.session_state.update(dict.fromkeys(_EXPERTS))
+    if key == "engine" and st.session_state["engine"] != "linear":
+        st.session_state["law"] = ""

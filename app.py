@@ -1,0 +1,13 @@
+"""aggsim's dashboard: streamlit run app.py"""
+
+import streamlit as st
+
+from aggsim.ui.frame import draw_frame
+from aggsim.ui.navigation import in_app, page_list
+
+st.set_page_config(page_title="aggsim", page_icon=":material/speed:", layout="wide", initial_sidebar_state=340)
+
+page = st.navigation(page_list(), position="top")
+with in_app():
+    draw_frame(page.url_path)
+    page.run()

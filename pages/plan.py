@@ -1,0 +1,41 @@
+"""Plan: does it fit, how fast is it, what bounds it."""
+
+import streamlit as st
+
+from aggsim.report import charts, tables, titles
+from aggsim.report.tiles import tiles
+from aggsim.report.words import verdict_words
+from aggsim.ui.chart import draw_chart
+from aggsim.ui.foot import draw_foot, draw_warnings
+from aggsim.ui.header import draw_header, page_body
+from aggsim.ui.navigation import require_app
+from aggsim.ui.table import draw_result_table
+from aggsim.ui.tiles import draw_tiles, draw_verdict
+from aggsim.units import gib
+
+require_app()
+evaluation = draw_header("Plan")
+with page_body() as theme:
+    draw_verdict(evaluation.verdict.ok, *verdict_words(evaluation), theme)
+    draw_tiles(tiles(evaluation), theme)
+    draw_warnings(evaluation)
+
+    time, memory = st.columns(2, gap="large")
+    with time:
+        split = tables.time_split(evaluation)
+        if split["ms"].sum() > 0:
+            draw_chart(charts.time_split_chart(split, theme, titles.time_split(evaluation)))
+        else:
+            st.info(f"Engine {evaluation.engine.name} does not know what bounds a pass.", icon=":material/info:")
+    with memory:
+        parts, capacity = tables.memory_parts(evaluation), gib(evaluation.memory.total)
+        draw_chart(charts.memory_chart(parts, theme, titles.memory_use(evaluation), capacity))
+
+    passes = tables.passes(evaluation)
+    for column, (name, cost) in zip(st.columns(2, gap="large"), passes.items(), strict=False):
+        with column:
+            title = titles.operators(name, cost)
+            draw_chart(charts.operators_chart(tables.operators(cost), theme, f"{name} operators", title))
+
+    draw_result_table(tables.result_table(evaluation), "aggsim-results.csv")
+    draw_foot(evaluation)

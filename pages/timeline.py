@@ -1,0 +1,25 @@
+"""Timeline: what the scheduler did, step by step."""
+
+import streamlit as st
+
+from aggsim.report.timeline_tables import steps_frame
+from aggsim.report.words import out_of_memory_words, timeline_words, timing_words
+from aggsim.ui.foot import draw_foot, draw_warnings
+from aggsim.ui.header import draw_header, page_body
+from aggsim.ui.navigation import require_app
+from aggsim.ui.tiles import draw_headline
+from aggsim.ui.timeline_view import draw_timeline
+
+require_app()
+evaluation = draw_header("Timeline")
+with page_body() as theme:
+    draw_headline(timeline_words(evaluation), timing_words(evaluation))
+    if stopped := out_of_memory_words(evaluation):
+        st.error(stopped, icon=":material/memory_alt:")
+    steps = steps_frame(evaluation.run.timeline)
+    if len(steps) and evaluation.run.timeline.end_s > 0:
+        draw_timeline(evaluation, steps, theme)
+    else:
+        st.info("There is no step to draw.", icon=":material/info:")
+    draw_warnings(evaluation)
+    draw_foot(evaluation)
