@@ -1,0 +1,78 @@
+"""Who can price a forward pass. ENGINES is the list; an entry is imported when it is first asked for."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+
+from aggsim.devices.spec import DeviceSpec
+from aggsim.engines.base import Engine, EngineOptions, ForwardModel
+from aggsim.errors import EngineError, InputError
+from aggsim.models.spec import ModelSpec
+from aggsim.scenario import ParallelLayout, Quantization
+
+__all__ = [
+    "AUTO_ORDER",
+    "BULK_ENGINES",
+    "ENGINES",
+    "LABEL_ONLY_ENGINES",
+    "Engine",
+    "EngineOptions",
+    "ForwardModel",
+    "choose_engine",
+    "load_engine",
+]
+
+
+def _analytic() -> Engine:
+    from aggsim.engines.analytic import AnalyticEngine
+
+    return AnalyticEngine()
+
+
+def _linear() -> Engine:
+    from aggsim.engines.linear import LinearEngine
+
+    return LinearEngine()
+
+
+ENGINES: dict[str, Callable[[], Engine]] = {"analytic": _analytic, "linear": _linear}
+AUTO_ORDER = ("analytic",)
+"""What `auto` asks, best evidence first: the first that supports the combination answers."""
+LABEL_ONLY_ENGINES = ("linear",)
+"""Know nothing of model and device, which only label the answer: any layout is taken as given."""
+BULK_ENGINES = ("analytic", "linear")
+"""Price a thousand shapes in one call for little more than one."""
+
+
+@functools.cache
+def load_engine(name: str) -> Engine:
+    """The one instance of an entry of ENGINES. Raises InputError for any other name."""
+    if name not in ENGINES:
+        raise InputError("engine", name, ", ".join(("auto", *ENGINES)))
+    return ENGINES[name]()
+
+
+def choose_engine(
+    name: str,
+    model: ModelSpec,
+    device: DeviceSpec,
+    layout: ParallelLayout,
+    quantization: Quantization,
+    options: EngineOptions,
+) -> tuple[Engine, str | None]:
+    """The engine that answers and, where `auto` passed over a better one, why in one sentence.
+
+    Raises EngineError when none of the candidates can price the combination.
+    """
+    passed_over: list[str] = []
+    reason = ""
+    candidates = AUTO_ORDER if name == "auto" else (name,)
+    for candidate in candidates:
+        engine = load_engine(candidate)
+        reason = engine.availability() or engine.supports(model, device, layout, quantization, options) or ""
+        if not reason:
+            fallback = f"engine {candidate} answered: {'; '.join(passed_over)}" if passed_over else None
+            return engine, fallback
+        passed_over.append(f"{candidate} could not ({reason.rstrip('.')})")
+    raise EngineError(candidates[-1], reason)

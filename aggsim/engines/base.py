@@ -46,9 +46,15 @@ class ForwardModel(Protocol):
 class Engine(Protocol):
     """One way to price forward passes. An entry of ENGINES."""
 
-    name: str
-    version: str
-    """Part of every cache key and of every frozen link."""
+    @property
+    def name(self) -> str:
+        """Its key in ENGINES."""
+        ...
+
+    @property
+    def version(self) -> str:
+        """Part of every cache key and of every frozen link."""
+        ...
 
     def availability(self) -> str | None:
         """None: usable here; else why not, in one sentence."""

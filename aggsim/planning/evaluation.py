@@ -20,7 +20,8 @@ class Verdict:
     limit: Limit | None
     """The limit that stops it; None when ok."""
     margin: float | None
-    """value ÷ limit − 1 for ttft and tpot (positive: too slow; inf when the value is); GiB left for memory (negative: missing)."""
+    """value ÷ limit − 1 for ttft and tpot (positive: too slow; inf when the value is); GiB left for memory (negative:
+    missing); None when ok."""
     step: int | None
     """Index into the timeline of the step that broke the limit, where one step can be named."""
 
@@ -64,8 +65,8 @@ class Evaluation:
     ttft_s: float
     tpot_s: float
     tpot_other_s: float
-    """TPOT by the other definition in use (see ServingRun.tpot_s): wave answers carry (end − first token) ÷ output tokens,
-    stepped ones TTFT spread over the output."""
+    """TPOT by the other definition in use (see ServingRun.tpot_s): wave answers carry (end − first token) ÷ output
+    tokens, stepped ones TTFT spread over the output."""
     output_tokens_per_s: float
     output_tokens_per_s_per_device: float
     requests_per_s: float

@@ -1,4 +1,7 @@
-"""The exported row: the original's column names, milliseconds, rounded to 3 places. No pandas: tables and command line share it."""
+"""The exported row: the original's column names, milliseconds, rounded to 3 places.
+
+No pandas here: tables and command line share it.
+"""
 
 from __future__ import annotations
 
@@ -31,7 +34,9 @@ def result_row(evaluation: Evaluation) -> Row:
         "tpot": round(ms(run.tpot_s), 3),
         "token/s": round(run.output_tokens_per_s, 3),
         "token/s/device": round(evaluation.output_tokens_per_s_per_device, 3),
-        "parallel": parallel_label(evaluation.layout, is_moe=evaluation.is_moe, num_mtp_tokens=_labelled_mtp(evaluation)),
+        "parallel": parallel_label(
+            evaluation.layout, is_moe=evaluation.is_moe, num_mtp_tokens=_labelled_mtp(evaluation)
+        ),
         "batch_size": run.batch_size,
         "percentage_breakdowns(p)": breakdown_label(run.prefill_cost),
         "percentage_breakdowns(d)": breakdown_label(run.decode_cost),
@@ -39,9 +44,12 @@ def result_row(evaluation: Evaluation) -> Row:
 
 
 def tried_rows(evaluation: Evaluation) -> list[Row]:
-    """One row per batch size the search evaluated, ascending; breakdowns only where they were kept: in the answer's row."""
+    """One row per batch size the search evaluated, ascending; breakdowns are kept in the answer's row only."""
     answer = result_row(evaluation)
-    return [answer if tried.batch_size == answer["batch_size"] else _tried_row(answer, tried, evaluation) for tried in evaluation.tried]
+    return [
+        answer if tried.batch_size == answer["batch_size"] else _tried_row(answer, tried, evaluation)
+        for tried in evaluation.tried
+    ]
 
 
 def _tried_row(answer: Row, tried: TriedBatch, evaluation: Evaluation) -> Row:
@@ -58,7 +66,7 @@ def _tried_row(answer: Row, tried: TriedBatch, evaluation: Evaluation) -> Row:
 
 
 def parallel_label(layout: ParallelLayout, *, is_moe: bool, num_mtp_tokens: int = 0) -> str:
-    """E.g. "TP=8 | PP=1 | DP=2 | EP=16 | MOE-TP=1 | MOE-DP=1 | MTP=1"; the MoE part for MoE models, MTP where there is any."""
+    """E.g. "TP=8 | PP=1 | DP=2 | EP=16 | MOE-TP=1 | MOE-DP=1 | MTP=1"; the parts of MoE and MTP where there is any."""
     parts = {"TP": layout.tp, "PP": layout.pp, "DP": layout.dp}
     if is_moe:
         parts |= {"EP": layout.ep, "MOE-TP": layout.moe_tp, "MOE-DP": layout.moe_dp}
@@ -68,7 +76,7 @@ def parallel_label(layout: ParallelLayout, *, is_moe: bool, num_mtp_tokens: int 
 
 
 def breakdown_label(cost: ForwardCost | None) -> str:
-    """E.g. "Mem 16.87 | Comm 33.70 | Cube 45.76 | Vec 3.68": percent of the pass by what bounds each operator; "" when unknown."""
+    """E.g. "Mem 16.87 | Comm 33.70 | Cube 45.76 | Vec 3.68": percent of the bound times; "" where none is known."""
     if cost is None or cost.bound_s.total <= 0:
         return ""
     bound = cost.bound_s
