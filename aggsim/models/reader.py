@@ -88,7 +88,7 @@ class ConfigReader:
             raise self.refuse(name, f"is {_shown(value)}, not a short text")
         return value
 
-    def words(self, name: str, allowed: Sequence[str], length: int) -> tuple[str, ...] | None:
+    def words(self, name: str, allowed: Sequence[str], length: int | None = None) -> tuple[str, ...] | None:
         """A list with one allowed word per layer, or None where absent."""
         values = self._list(name, length)
         if values is None:
@@ -123,7 +123,7 @@ class ConfigReader:
         if value is not None and not any(
             value == a and isinstance(value, bool) == isinstance(a, bool) for a in allowed
         ):
-            raise self.refuse(name, f"is {_shown(value)}; understood: {', '.join(map(_shown, allowed))}")
+            raise self.refuse(name, f"is {_shown(value)}; understood: {', '.join(map(repr, allowed))}")
 
     def holds_list(self, name: str) -> bool:
         """Whether the field is a list: some families write one number or one entry per layer under the same name."""

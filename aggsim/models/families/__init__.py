@@ -14,6 +14,7 @@ FAMILIES: dict[str, Callable[[ConfigReader], Stack]] = {
     "llama": dense.llama,
     "mistral": dense.mistral,
     "ministral": dense.mistral,
+    "ministral3": dense.mistral,
     "phi3": dense.mistral,
     "qwen2": dense.qwen2,
     "qwen2_vl": dense.qwen2,
@@ -36,6 +37,7 @@ FAMILIES: dict[str, Callable[[ConfigReader], Stack]] = {
     "deepseek_v2": latent.deepseek_v2,
     "deepseek_v3": latent.deepseek_v3,
     "kimi_k2": latent.deepseek_v3,
+    "glm4_moe_lite": latent.deepseek_v3,
     "deepseek_v32": latent.deepseek_sparse,
     "glm_moe_dsa": latent.glm_moe_dsa,
     "qwen3_next": hybrid.qwen3_5,
@@ -43,4 +45,5 @@ FAMILIES: dict[str, Callable[[ConfigReader], Stack]] = {
     "qwen3_5_moe": hybrid.qwen3_5,
     "nemotron_h": hybrid.nemotron_h,
 }
-"""Keyed by model_type, without the "_text" that a language model inside a multimodal one carries."""
+"""Keyed by model_type, without the "_text" that a language model inside a multimodal one carries. Where the model_type
+is unknown, parse_config looks for the class name: Qwen3MoeForCausalLM is qwen3_moe."""

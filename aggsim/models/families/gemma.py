@@ -47,7 +47,7 @@ def gemma3(config: ConfigReader) -> Stack:
 def _alternating(config: ConfigReader, *, every: int, qk_norm: bool) -> Stack:
     bias, tokens, mlp = config.flag("attention_bias"), window(config), gated_mlp(config)
     config.fixed("use_bidirectional_attention", False)
-    config.skip("rope_local_base_freq", "cache_implementation")
+    config.skip("rope_local_base_freq", "cache_implementation", "_sliding_window_pattern")
 
     def layer(kind: str) -> LayerSpec:
         window_tokens = tokens if kind == SLIDING else None

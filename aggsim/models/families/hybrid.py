@@ -122,7 +122,8 @@ def _gated_shared_experts(config: ConfigReader) -> MoeSpec:
 
 def nemotron_h(config: ConfigReader) -> Stack:
     """Nemotron-H and Nemotron-3: each layer is one block, Mamba-2, attention, experts or MLP, behind one norm."""
-    pattern = config.text("hybrid_override_pattern")
+    blocks = config.words("layers_block_type", tuple(NEMOTRON_NAMES))
+    pattern = "".join(NEMOTRON_NAMES[name] for name in blocks or ()) or config.text("hybrid_override_pattern")
     if pattern is None:
         raise config.refuse("hybrid_override_pattern", "is missing")
     if not pattern or len(pattern) > MAX_LAYERS or set(pattern) - set(NEMOTRON_BLOCKS):
@@ -131,6 +132,7 @@ def nemotron_h(config: ConfigReader) -> Stack:
         raise config.refuse("num_hidden_layers", f"is not the {len(pattern)} layers of hybrid_override_pattern")
     num_mtp = config.count_or_zero("num_nextn_predict_layers", at_most=16)
     config.fixed("mtp_hybrid_override_pattern", "*E")
+    config.fixed("mtp_layers_block_type", ["attention", "moe"], ["full_attention", "moe"])
     config.skip("expand", "intermediate_size", "sliding_window", "num_logits_to_keep", "rescale_prenorm_residual")
     config.skip("residual_in_fp32", "use_mamba_kernels", "mamba_ssm_cache_dtype", "mamba_hidden_act", "mlp_hidden_act")
     config.skip("time_step_floor", "time_step_limit", "time_step_max", "time_step_min", "moe_shared_expert_overlap")
@@ -193,3 +195,12 @@ NEMOTRON_BLOCKS: dict[str, Callable[[ConfigReader], LayerSpec]] = {
     "-": lambda config: LayerSpec(mixer=None, feed_forward=_ungated_mlp(config), num_norms=1),
 }
 """The letters of hybrid_override_pattern."""
+NEMOTRON_NAMES = {
+    "mamba": "M",
+    "linear_attention": "M",
+    "attention": "*",
+    "full_attention": "*",
+    "moe": "E",
+    "mlp": "-",
+}
+"""What newer configs call the blocks, in layers_block_type."""
