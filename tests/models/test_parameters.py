@@ -150,7 +150,6 @@ def active(count: ParameterCount, means: str) -> int:
 
 def test_every_bundled_model_has_a_stated_size() -> None:
     assert set(model_ids()) <= set(STATED)
-    assert set(model_ids()) <= set(ALLOCATED)
 
 
 @pytest.mark.parametrize("model_id", STATED)
