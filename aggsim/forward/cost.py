@@ -22,8 +22,8 @@ class OpCost:
     total_s: float
     bound: Bound
     source: Source
-    kind: str = ""
-    """What it does, for grouping: linear, attention, norm, communication, moe, cache, head, elementwise …"""
+    kernel: str = ""
+    """What runs there; forward.names maps it to the original's operator."""
     mma_ops: float = 0.0
     gp_ops: float = 0.0
     memory_bytes: float = 0.0

@@ -51,6 +51,7 @@ def parse_config(config: Mapping[str, Any], model_id: str, source: str) -> Model
         quantization=quantization,
         num_mtp_layers=stack.num_mtp_layers,
         mtp_layer=stack.mtp_layer,
+        rms_norm_eps=text.small_number("rms_norm_eps", default=1e-6),
         warnings=towers + stack.warnings + doubts + strange,
         unread_fields=unread,
         source=source,

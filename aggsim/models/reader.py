@@ -61,6 +61,15 @@ class ConfigReader:
         name, value = self._find(names)
         return default if value is None else self._whole(name, value, 0, at_most)
 
+    def small_number(self, name: str, default: float) -> float:
+        """A number above 0 and below 1; absent: the default."""
+        _, value = self._find((name,))
+        if value is None:
+            return default
+        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < 1:
+            raise self.refuse(name, f"is {_shown(value)}, not a number above 0 and below 1")
+        return float(value)
+
     def flag(self, *names: str, default: bool = False) -> bool:
         """true or false; absent: the default."""
         name, value = self._find(names)

@@ -168,6 +168,8 @@ class ModelSpec:
     tie_word_embeddings: bool
     max_position_embeddings: int
     dtype_bytes: int = 2
+    rms_norm_eps: float = 1e-6
+    """Costs nothing by itself, but the original fuses norm and quantization for 1e-6 only."""
     quantization: CheckpointQuantization | None = None
     num_mtp_layers: int = 0
     mtp_layer: LayerSpec | None = None

@@ -1,0 +1,104 @@
+"""Linear forms over batch features: how operators state FLOPs and bytes, so that pricing is linear algebra.
+
+    2 * k * n * TOKENS + k * n        # a Form
+    features.evaluate(features, batches, dp) @ compile_forms(forms, features)   # values of N batches
+
+A Feature is a number of one data-parallel replica's batch, possibly a nonlinear one (whole KV blocks, experts hit),
+evaluated once for many batches; everything else is a product with constants.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+
+from aggsim.forward.batch import FloatArray
+
+Phase = Literal["all", "prefill", "decode"]
+
+
+@dataclass(frozen=True, slots=True)
+class Feature:
+    """One number of a replica's batch: `kind` says which (see forward.features), `args` its parameters."""
+
+    kind: str
+    args: tuple[int, ...] = ()
+    phase: Phase = "all"
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """Σ coefficient · feature. Immutable; supports +, −, and multiplication by a number."""
+
+    terms: dict[Feature, float] = field(default_factory=dict)
+
+    def __add__(self, other: Form | float) -> Form:
+        terms = dict(self.terms)
+        for feature, coefficient in _as_form(other).terms.items():
+            terms[feature] = terms.get(feature, 0.0) + coefficient
+        return Form(terms)
+
+    __radd__ = __add__
+
+    def __sub__(self, other: Form | float) -> Form:
+        return self + _as_form(other) * -1.0
+
+    def __mul__(self, factor: float) -> Form:
+        return Form({feature: coefficient * factor for feature, coefficient in self.terms.items()})
+
+    __rmul__ = __mul__
+
+    @property
+    def is_zero(self) -> bool:
+        return not any(self.terms.values())
+
+
+def _as_form(value: Form | float) -> Form:
+    return value if isinstance(value, Form) else constant(value)
+
+
+def feature(kind: str, *args: int, phase: Phase = "all") -> Form:
+    """The form that is one feature."""
+    return Form({Feature(kind, args, phase): 1.0})
+
+
+def constant(value: float) -> Form:
+    """The form that does not depend on the batch."""
+    return Form({Feature("one"): float(value)}) if value else Form()
+
+
+ZERO = Form()
+ONCE = constant(1.0)
+COLD, HOT, GROUPED = 0, 1, 2
+"""Classes of experts: run one by one, with and without the extra row, or all in one grouped matmul."""
+TOKENS = feature("tokens")
+"""New tokens of the replica in this pass."""
+REQUESTS = feature("requests")
+CONTEXT = feature("context")
+"""Σ seq_len over the requests."""
+PAIRS = feature("pairs")
+"""Σ query_len · seq_len over the requests: what full attention looks at."""
+
+
+def kv_blocks(block_tokens: int, max_tokens: int = 0) -> Form:
+    """Whole KV blocks of the replica's requests; max_tokens > 0 caps a request's context (sliding window)."""
+    return feature("kv_blocks", block_tokens, max_tokens)
+
+
+def compile_forms(forms: Iterable[Form], features: Sequence[Feature]) -> FloatArray:
+    """Coefficient matrix of shape (F, len(forms)) for features in the given order."""
+    forms = list(forms)
+    index = {wanted: i for i, wanted in enumerate(features)}
+    matrix = np.zeros((len(features), len(forms)))
+    for j, form in enumerate(forms):
+        for wanted, coefficient in form.terms.items():
+            matrix[index[wanted], j] = coefficient
+    return matrix
+
+
+def features_of(forms: Iterable[Form]) -> tuple[Feature, ...]:
+    """Every feature the forms use, in first-use order."""
+    return tuple(dict.fromkeys(wanted for form in forms for wanted in form.terms))
