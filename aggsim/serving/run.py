@@ -50,6 +50,7 @@ class ServingRun:
     """The pass that left the least memory."""
     timeline: Timeline
     num_steps: int
+    """Scheduler steps the whole burst takes; a stepped run that memory stopped has fewer in its timeline."""
     out_of_memory_step: int | None = None
     """Index into timeline.steps of the first pass that did not fit, None: all fit."""
 

@@ -7,7 +7,10 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Step:
-    """`repeat` equal scheduler steps in a row, from start_s to end_s together. Queue counts are at the first of them, before it runs."""
+    """`repeat` equal scheduler steps in a row, from start_s to end_s together.
+
+    Queue counts are at the first of them, before it runs.
+    """
 
     start_s: float
     end_s: float
