@@ -132,11 +132,11 @@ def _draw_field(parameter: Parameter, answer: Evaluation | None) -> None:
 
 
 def _label(parameter: Parameter) -> tuple[str, str]:
-    """What stands above a field, its unit in grey, and the full name for its tooltip ("Tensor parallel (TP)" is TP)."""
+    """What stands above a field, with its unit, and the full name for its tooltip ("Tensor parallel (TP)" is TP)."""
     name = parameter.label
     short = name[name.index("(") + 1 : -1] if name.endswith(")") else name
     repeats = parameter.unit and parameter.unit.lower() in name.lower()
-    return (f"{short} :gray[{parameter.unit}]" if parameter.unit and not repeats else short), name
+    return (f"{short} ({parameter.unit})" if parameter.unit and not repeats else short), name
 
 
 def _options(parameter: Parameter) -> list[str]:
