@@ -51,7 +51,7 @@ def seen_context(window_tokens: int | None) -> Form:
 
 
 def grouped_query_attention(trace: Trace, spec: AttentionSpec, x: Tensor, context: AttentionContext) -> Tensor:
-    """Multi-head attention with grouped KV heads; returns the rank's share of the output before the all-reduce."""
+    """Softmax attention with grouped KV heads; returns the rank's share of the output before the all-reduce."""
     heads = local_heads(spec.num_heads, context.tp)
     kv_heads = local_kv_heads(spec.num_kv_heads, context.tp)
     mode, cache = context.mode, context.cache_dtype
@@ -80,7 +80,7 @@ def grouped_query_attention(trace: Trace, spec: AttentionSpec, x: Tensor, contex
     scores = pairs * heads
     vector_ops = scores * SOFTMAX_OPS
     if cache != "fp16":
-        # Scores are dequantized and probabilities quantized; the output is dequantized (INT8 with an offset: two operations).
+        # Scores are dequantized, probabilities quantized, outputs dequantized; INT8 (with offset) in two steps.
         steps = 1 if cache == "fp8" else 2
         vector_ops = vector_ops + scores * (2 * steps) + out.elements * steps
     trace.emit(
@@ -160,7 +160,7 @@ def latent_attention(trace: Trace, spec: MlaSpec, x: Tensor, context: AttentionC
     if cache != "fp16":
         vector_ops = vector_ops + (prefill_pairs + decode_pairs) * (2 * heads)
         vector_ops = vector_ops + prefill_tokens * (2 * heads * (nope_dim + v_dim)) + decode_tokens * (4 * heads * rank)
-    # Prefill uses the expansion matrix, decode its two absorbed halves: both are held in 16 bits, whatever the checkpoint has.
+    # Prefill uses the expansion matrix, decode its two absorbed halves: both are held in 16 bits.
     weights = 2.0 * expand
     stored = expand * mode.weight_bytes
     read = (feature("any", phase="prefill") + feature("any", phase="decode")) * weights
@@ -198,7 +198,7 @@ def _latent_preprocess(
     if mode.quantizes:
         vector = vector + x.rows * (quantized_inputs + hidden) + float(weights)
     extra = x.rows * (2.0 * (2 * (q_low + rank + rope_dim) + q_low) + 2 * rope_dim * 2.0)
-    writes = (q, latent, k_rope)
+    writes: tuple[Tensor, ...] = (q, latent, k_rope)
     if q_rank is not None:
         writes = (*writes, Tensor(rows=x.rows, width=q_rank))
     trace.emit(

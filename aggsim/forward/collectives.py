@@ -1,6 +1,6 @@
 """Collectives over the device grid: which link a group uses and what a transfer costs.
 
-Source: forward-cost rules of Ascend msModeling's analytic communication model (tensor_cast/performance_model/comm_analytic.py).
+Source: the rules of Ascend msModeling's analytic model (tensor_cast/performance_model/comm_analytic.py).
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ class Group:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Collective:
-    """One exchange. bytes: all_reduce and reduce_scatter: of the rank's tensor; all_gather: of what one rank contributes;
-    all_to_all and send: what leaves the rank."""
+    """One exchange. bytes: of the rank's tensor (all_reduce, reduce_scatter), of what one rank contributes
+    (all_gather), of what leaves the rank (all_to_all, send)."""
 
     kind: str
     group: Group
@@ -38,7 +38,7 @@ class Collective:
 def link_of(device: DeviceSpec, group: Group) -> tuple[LinkLevel, float]:
     """The innermost level that spans the group, and its effective bandwidth in bytes/s for a group of this size.
 
-    A full mesh of m devices gives a group of n only (n−1)/(m−1) of its bandwidth. Raises ValueError when the grid is too small.
+    A full mesh of m devices gives a group of n only (n−1)/(m−1) of its bandwidth. ValueError: the grid is too small.
     """
     reach = 1
     for level in reversed(device.links):

@@ -17,7 +17,7 @@ from aggsim.forward.moe import MoeContext, mixture_of_experts
 from aggsim.forward.mtp import draft_tokens, head
 from aggsim.forward.pieces import all_reduce, elementwise
 from aggsim.forward.quantized import LINEAR, LinearMode, norm
-from aggsim.forward.trace import DTYPE_BYTES, Operator, Tensor, Trace, merged
+from aggsim.forward.trace import DTYPE_BYTES, Operator, Tensor, Trace
 from aggsim.models.spec import AttentionSpec, LayerSpec, MlaSpec, MlpSpec, ModelSpec
 from aggsim.scenario import ParallelLayout, Quantization
 
@@ -32,20 +32,21 @@ class Stage:
     """One pipeline stage of one rank."""
 
     operators: tuple[Operator, ...]
+    calls: tuple[int, ...]
+    """How many blocks of the stage run each operator."""
     live_bytes: tuple[Form, ...]
     """Activations alive at each of the stage's operators: the peak is the largest of them."""
     kv_bytes: Form
     """KV cache of the replica's requests on this rank, one spare block included."""
-    num_layers: int
 
     @property
     def weight_bytes(self) -> float:
-        return sum(operator.weight_bytes * operator.calls for operator in self.operators)
+        return sum(operator.weight_bytes * n for operator, n in zip(self.operators, self.calls, strict=True))
 
     @property
     def resident_bytes(self) -> float:
         """Working copies of weights: always there, beside the live activations."""
-        return sum(operator.resident_bytes * operator.calls for operator in self.operators)
+        return sum(operator.resident_bytes * n for operator, n in zip(self.operators, self.calls, strict=True))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,7 +65,7 @@ class Deployment:
 
     @property
     def fuses_norms(self) -> bool:
-        """The original's pattern for a norm with quantization matches an epsilon of 1e-6 only: other models run two kernels."""
+        """The original fuses norm and quantization for an epsilon of 1e-6 only: other models run two kernels."""
         return self.model.rms_norm_eps == FUSED_NORM_EPS
 
     @property
@@ -110,52 +111,42 @@ def layers_per_stage(num_layers: int, pp: int) -> tuple[int, ...]:
 
 
 def _stage(deployment: Deployment, layers: tuple[LayerSpec, ...], *, first: bool, last: bool) -> Stage:
-    parts: list[tuple[tuple[Operator, ...], int]] = []
-    live: list[Form] = []
+    blocks: list[tuple[Trace, int]] = []
     kv_bytes = Form()
     if first:
-        opening = Trace()
-        _embedding(opening, deployment)
-        parts.append((tuple(opening.operators), 1))
-        live.extend(opening.live_bytes())
+        blocks.append((_embedding(deployment), 1))
     for layer, count in Counter(layers).items():
         trace = Trace()
         decoder_layer(trace, layer, deployment)
-        parts.append((tuple(trace.operators), count))
-        live.extend(trace.live_bytes())
+        blocks.append((trace, count))
         kv_bytes = kv_bytes + kv_cache_bytes(layer, deployment) * count
     if last:
-        tail = Trace()
-        _head(tail, deployment)
-        parts.append((tuple(tail.operators), 1))
-        live.extend(tail.live_bytes())
+        blocks.append((_head(deployment), 1))
         if deployment.num_mtp_tokens:
-            layer = deployment.mtp_layer
-            drafts = Trace()
-            draft_tokens(drafts, lambda trace, x: decoder_layer(trace, layer, deployment, x),
-                         count=deployment.num_mtp_tokens, hidden_size=deployment.model.hidden_size,
-                         vocab_size=deployment.model.vocab_size, rope_width=rope_width(deployment.model),
-                         mode=deployment.linear, tp=deployment.layout.tp)  # fmt: skip
-            parts.append((tuple(drafts.operators), 1))
-            live.extend(drafts.live_bytes())
-            kv_bytes = kv_bytes + kv_cache_bytes(layer, deployment) * deployment.num_mtp_tokens
-    return Stage(operators=merged(parts), live_bytes=tuple(live), kv_bytes=kv_bytes, num_layers=len(layers))
+            blocks.append((_drafts(deployment), 1))
+            kv_bytes = kv_bytes + kv_cache_bytes(deployment.mtp_layer, deployment) * deployment.num_mtp_tokens
+    return Stage(
+        operators=tuple(operator for trace, _ in blocks for operator in trace.operators),
+        calls=tuple(count for trace, count in blocks for _ in trace.operators),
+        live_bytes=tuple(form for trace, _ in blocks for form in trace.live_bytes()),
+        kv_bytes=kv_bytes,
+    )
 
 
-def _embedding(trace: Trace, deployment: Deployment) -> None:
-    model = deployment.model
+def _embedding(deployment: Deployment) -> Trace:
+    trace, model = Trace(), deployment.model
     out = Tensor(rows=TOKENS, width=model.hidden_size)
     ids = Tensor(rows=TOKENS, width=1, dtype="int64")
     table = HALF_BYTES * model.vocab_size * model.hidden_size
-    trace.emit("word embedding", "embedding", reads=(ids, out.view()), writes=(out,), weight_bytes=table,
-               weight_read_bytes=0.0)  # fmt: skip
+    trace.emit(
+        "word embedding", "embedding", reads=(ids, out.view()), writes=(out,), weight_bytes=table, weight_read_bytes=0.0
+    )
     width = rope_width(model)
-    if width:
-        # The original reads the whole table of cosines (and sines) once a pass.
-        for name in ("rotary cosines", "rotary sines"):
-            rows = Tensor(rows=TOKENS, width=width)
-            trace.emit(name, "table_lookup", reads=(ids,), writes=(rows,),
-                       weight_bytes=HALF_BYTES * model.max_position_embeddings * width)  # fmt: skip
+    for name in ("rotary cosines", "rotary sines") if width else ():
+        # The original reads the whole table once a pass.
+        table = HALF_BYTES * model.max_position_embeddings * width
+        trace.emit(name, "table_lookup", reads=(ids,), writes=(Tensor(rows=TOKENS, width=width),), weight_bytes=table)
+    return trace
 
 
 def rope_width(model: ModelSpec) -> int:
@@ -214,18 +205,30 @@ def kv_cache_bytes(layer: LayerSpec, deployment: Deployment) -> Form:
     return Form()
 
 
-def _head(trace: Trace, deployment: Deployment) -> None:
-    """Final norm, logits, and the draft tokens of multi-token prediction."""
-    model, tp = deployment.model, deployment.layout.tp
+def _head(deployment: Deployment) -> Trace:
+    """Final norm and logits."""
+    trace, model = Trace(), deployment.model
     normed, _ = norm(trace, "final norm", Tensor(rows=TOKENS, width=model.hidden_size))
-    head(
+    stored = 0.0 if model.tie_word_embeddings else 1.0
+    drafts = deployment.num_mtp_tokens > 0
+    head(trace, normed, model.vocab_size, deployment.layout.tp, stored=stored, drafts=drafts)
+    return trace
+
+
+def _drafts(deployment: Deployment) -> Trace:
+    """Draft tokens of multi-token prediction."""
+    trace, model = Trace(), deployment.model
+    draft_tokens(
         trace,
-        normed,
-        model.vocab_size,
-        tp,
-        stored=0.0 if model.tie_word_embeddings else 1.0,
-        drafts=deployment.num_mtp_tokens > 0,
+        lambda inner, x: decoder_layer(inner, deployment.mtp_layer, deployment, x),
+        count=deployment.num_mtp_tokens,
+        hidden_size=model.hidden_size,
+        vocab_size=model.vocab_size,
+        rope_width=rope_width(model),
+        mode=deployment.linear,
+        tp=deployment.layout.tp,
     )
+    return trace
 
 
 __all__ = ["Deployment", "Stage", "build_stages", "layers_per_stage"]

@@ -1,8 +1,8 @@
 """The routed experts of one rank: dispatch, their matmuls, combine.
 
-Rank 0 is priced: it holds the first experts and so gets the most rows under an even routing. The original runs experts as
-grouped matmuls, except where an expert's rows must be padded to a multiple of tp, or where moe_tp is neither 1 nor tp:
-then every expert is a chain of kernels (and collectives) of its own. We follow it there.
+Rank 0 is priced: it holds the first experts and so gets the most rows under an even routing. The original runs
+experts as grouped matmuls, except where an expert's rows must be padded to a multiple of tp, or where moe_tp is neither
+1 nor tp: then every expert is a chain of kernels (and collectives) of its own. We follow it there.
 """
 
 from __future__ import annotations
@@ -39,6 +39,13 @@ class Rows:
         """The experts are cut over other ranks than the attention: tokens are exchanged around every expert."""
         return self.layout.moe_tp > 1 and self.layout.moe_tp != self.layout.tp
 
+    @property
+    def classes(self) -> tuple[int, ...]:
+        """Classes of experts this layout can have: rows come in multiples of ep, so tp dividing ep needs no padding."""
+        if self.regathered:
+            return (HOT, COLD)
+        return (GROUPED, HOT, COLD) if self.layout.ep % self.layout.tp else (GROUPED,)
+
     def of(self, kind: str) -> Form:
         return feature(kind, *self._routing)
 
@@ -69,7 +76,7 @@ def routed_experts(
         elementwise(trace, "dispatch: order by expert", "concatenate_grouped", (shuffled,), shuffled.view(),
                     present=rows.of("any_expert_idle"))  # fmt: skip
     done = Tensor(rows=arrived.rows, width=hidden)
-    for which in (HOT, COLD) if rows.regathered else (GROUPED, HOT, COLD) if layout.tp > 1 else (GROUPED,):
+    for which in rows.classes:
         _run_class(trace, spec, arrived, done, rows, mode, which)
     ordered = elementwise(
         trace, "combine: order by source", "concatenate", (done,), Tensor(rows=done.rows, width=hidden)
@@ -97,7 +104,7 @@ def _run_class(
     block = _Block(trace=trace, spec=spec, mode=mode, hidden=arrived.width, width=_width(spec, layout),
                    launches=launches, hit=hit, stored=stored, grouped=which == GROUPED)  # fmt: skip
     x, out = arrived.view(rows=padded), done.view(rows=padded)
-    if which != GROUPED and layout.tp > 1:
+    if which != GROUPED and layout.ep % layout.tp:
         # Unpadded experts of a regathered layout need no padding kernel: their rows are whole already.
         short = arrived.view(rows=rows.of_class("rows_short", which))
         elementwise(trace, "experts: pad rows", "pad", (short,), arrived.view(rows=rows.of_class("rows_filled", which)),

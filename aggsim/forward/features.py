@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from aggsim.forward.batch import Batches, BoolArray, FloatArray, IntArray
-from aggsim.forward.form import GROUPED, Feature
+from aggsim.forward.batch import Batches, BoolArray, FloatArray
+from aggsim.forward.form import GROUPED, Feature, feature_of
+
+Array = NDArray[Any]
+"""Whole numbers, of requests and tokens; or numbers in general."""
 
 
 def evaluate(features: Sequence[Feature], batches: Batches, dp: int) -> FloatArray:
@@ -20,19 +25,24 @@ def evaluate(features: Sequence[Feature], batches: Batches, dp: int) -> FloatArr
     return matrix
 
 
+_TOKENS = feature_of("tokens")
+
+
 class _Columns:
     """Lazy evaluation of features over (N, G) columns, sums over the G groups."""
 
-    def __init__(self, num: IntArray, query: IntArray, seq: IntArray, decode: BoolArray) -> None:
+    def __init__(self, num: Array, query: Array, seq: Array, decode: BoolArray) -> None:
         self._num, self._query, self._seq, self._decode = num, query, seq, decode
-        self._known: dict[Feature, FloatArray] = {}
+        self._known: dict[Feature, Array] = {}
+        self._routed: dict[tuple[int, ...], dict[str, Array]] = {}
+        self._classes: dict[tuple[int, ...], dict[str, Array]] = {}
 
-    def get(self, wanted: Feature) -> FloatArray:
+    def get(self, wanted: Feature) -> Array:
         if wanted not in self._known:
             self._known[wanted] = self._evaluate(wanted)
         return self._known[wanted]
 
-    def _evaluate(self, wanted: Feature) -> FloatArray:
+    def _evaluate(self, wanted: Feature) -> Array:
         kind, args, phase = wanted.kind, wanted.args, wanted.phase
         num = self._num
         if phase != "all":
@@ -44,7 +54,7 @@ class _Columns:
         if kind == "requests":
             return _sum(num)
         if kind == "any":
-            return (num.sum(axis=1) > 0).astype(float)
+            return np.where(num.sum(axis=1) > 0, 1.0, 0.0)
         if kind == "context":
             return _sum(num * self._seen(args))
         if kind == "pairs":
@@ -54,62 +64,86 @@ class _Columns:
             seq = np.minimum(self._seq, cap) if cap else self._seq
             return _sum(num * -(-seq // block))
         if kind in {"logit_rows", "gathered_rows", "gathered_tokens"}:
-            # Logits are wanted of every decoded token and of the last token of each prefill; a pass with prefill picks them.
-            rows = self.get(Feature("tokens", phase="decode")) + self.get(Feature("requests", phase="prefill"))
+            # Logits are wanted of every decoded token and of each prefill's last; a pass with prefill picks them.
+            rows = self.get(feature_of("tokens", phase="decode")) + self.get(feature_of("requests", phase="prefill"))
             if kind == "logit_rows":
                 return rows
-            picks = self.get(Feature("any", phase="prefill"))
-            return picks * (rows if kind == "gathered_rows" else self.get(Feature("tokens")))
+            picks = self.get(feature_of("any", phase="prefill"))
+            picked: Array = picks * (rows if kind == "gathered_rows" else self.get(_TOKENS))
+            return picked
         return self._nonlinear_in_tokens(kind, args)
 
-    def _nonlinear_in_tokens(self, kind: str, args: tuple[int, ...]) -> FloatArray:
-        tokens = self.get(Feature("tokens")).astype(np.int64)
+    def _nonlinear_in_tokens(self, kind: str, args: tuple[int, ...]) -> Array:
+        tokens = self.get(_TOKENS).astype(np.int64)
         if kind == "sliced_tokens":  # of one tensor-parallel rank, padded to a multiple of the ranks
             return -(-tokens // args[0]).astype(float)
         if kind in {"needs_padding", "tokens_to_pad", "tokens_padded"}:
             padded = -(-tokens // args[0]) * args[0]
-            value = {"needs_padding": 1, "tokens_to_pad": tokens, "tokens_padded": padded}[kind]
+            value: Array = {"needs_padding": np.ones_like(tokens), "tokens_to_pad": tokens, "tokens_padded": padded}[
+                kind
+            ]
             return np.where(padded > tokens, value, 0).astype(float)
-        return self._routed(kind, tokens, args)
+        routed = self._routed.setdefault(args[:6], {}) if len(args) >= 6 else {}
+        if not routed:
+            routed.update(_route(tokens, args[:6]))
+        if kind in routed:
+            return routed[kind].astype(float)
+        classes = self._classes.setdefault(args, {})
+        if not classes:
+            classes.update(_class_of_experts(routed["base"], routed["hot"], args))
+        return classes[kind].astype(float)
 
-    def _routed(self, kind: str, tokens: IntArray, args: tuple[int, ...]) -> FloatArray:
-        """Rows of rank 0 in a mixture of experts under an even routing; it holds the first experts and so gets the most.
-
-        args: experts, experts of this rank, ep, top-k, slices and copies of the tokens, [padding multiple, alone, class].
-        """
-        experts, local, ep, topk, slices, copies = args[:6]
-        sent = -(-(tokens * copies) // slices) * topk
-        base, rest = sent // experts, sent % experts
-        hot = np.minimum(rest, local)  # experts with one row a source more than the others
-        own = local * base + hot
-        if kind == "rows_sent":
-            return sent.astype(float)
-        if kind == "rows_received":
-            return (ep * own).astype(float)
-        if kind == "rows_remote":
-            return np.maximum(sent - own, (ep - 1) * own).astype(float)
-        if kind in {"any_expert_idle", "rows_shuffled"}:
-            idle = (base == 0) & (hot < local)
-            return np.where(idle, ep * own if kind == "rows_shuffled" else 1, 0).astype(float)
-        multiple, alone, wanted = args[6:]
-        count = np.zeros_like(sent)
-        padded, short, short_rows, filled = (count.copy() for _ in range(4))
-        for is_hot, number in ((1, hot), (0, np.where(base > 0, local - hot, 0))):
-            each = ep * (base + is_hot)
-            full = -(-each // multiple) * multiple
-            grouped = (each == full) & (not alone)
-            chosen = np.where(grouped if wanted == GROUPED else ~grouped & (wanted == is_hot), number, 0)
-            count, padded = count + chosen, padded + chosen * full
-            lacking = np.where(each < full, chosen, 0)
-            short, short_rows, filled = short + lacking, short_rows + lacking * each, filled + lacking * full
-        values = {"experts": count, "rows_padded": padded}
-        values |= {"launches_short": short, "rows_short": short_rows, "rows_filled": filled}
-        values["launches"] = np.minimum(count, 1) if wanted == GROUPED else count
-        return values[kind].astype(float)
-
-    def _seen(self, args: tuple[int, ...]) -> IntArray:
-        return np.minimum(self._seq, args[0]) if args else self._seq
+    def _seen(self, args: tuple[int, ...]) -> Array:
+        seen: Array = np.minimum(self._seq, args[0]) if args else self._seq
+        return seen
 
 
-def _sum(values: IntArray | FloatArray) -> FloatArray:
-    return values.sum(axis=1, dtype=float)
+def _sum(values: Array) -> FloatArray:
+    total: FloatArray = values.sum(axis=1, dtype=float)
+    return total
+
+
+def _route(tokens: Array, args: tuple[int, ...]) -> dict[str, Array]:
+    """Rows of rank 0 in a mixture of experts under an even routing; it holds the first experts and so gets the most.
+
+    args: experts, experts of this rank, ep, top-k, slices and copies of the tokens.
+    """
+    experts, local, ep, topk, slices, copies = args
+    sent = -(-(tokens * copies) // slices) * topk
+    base, rest = sent // experts, sent % experts
+    hot = np.minimum(rest, local)  # experts with one row a source more than the others
+    own = local * base + hot
+    idle = ((base == 0) & (hot < local)).astype(np.int64)
+    return {
+        "base": base,
+        "hot": hot,
+        "rows_sent": sent,
+        "rows_received": ep * own,
+        "rows_remote": np.maximum(sent - own, (ep - 1) * own),
+        "any_expert_idle": idle,
+        "rows_shuffled": idle * ep * own,
+    }
+
+
+def _class_of_experts(base: Array, hot: Array, args: tuple[int, ...]) -> dict[str, Array]:
+    """Experts of one class and their rows. args: those of the routing, then padding multiple, alone, class."""
+    local, ep = args[1:3]
+    multiple, alone, wanted = args[6:]
+    zero: Array = np.zeros_like(base)
+    count, padded, short, short_rows, filled = zero, zero, zero, zero, zero
+    for is_hot, number in ((1, hot), (0, np.where(base > 0, local - hot, 0))):
+        each = ep * (base + is_hot)
+        full = -(-each // multiple) * multiple
+        grouped = (each == full) & (not alone)
+        chosen = np.where(grouped if wanted == GROUPED else ~grouped & (wanted == is_hot), number, 0)
+        lacking = np.where(each < full, chosen, 0)
+        count, padded = count + chosen, padded + chosen * full
+        short, short_rows, filled = short + lacking, short_rows + lacking * each, filled + lacking * full
+    return {
+        "experts": count,
+        "launches": np.minimum(count, 1) if wanted == GROUPED else count,
+        "rows_padded": padded,
+        "launches_short": short,
+        "rows_short": short_rows,
+        "rows_filled": filled,
+    }

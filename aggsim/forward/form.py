@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Literal
 
 import numpy as np
@@ -20,13 +21,25 @@ from aggsim.forward.batch import FloatArray
 Phase = Literal["all", "prefill", "decode"]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Feature:
-    """One number of a replica's batch: `kind` says which (see forward.features), `args` its parameters."""
+    """One number of a replica's batch: `kind` says which (see forward.features), `args` its parameters.
+
+    Made by feature_of only, which hands out one object per feature: they compare and hash by identity.
+    """
 
     kind: str
     args: tuple[int, ...] = ()
     phase: Phase = "all"
+
+
+@cache
+def feature_of(kind: str, args: tuple[int, ...] = (), phase: Phase = "all") -> Feature:
+    """The one Feature of this kind, arguments and phase."""
+    return Feature(kind, args, phase)
+
+
+ONE = feature_of("one")
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,15 +49,18 @@ class Form:
     terms: dict[Feature, float] = field(default_factory=dict)
 
     def __add__(self, other: Form | float) -> Form:
-        terms = dict(self.terms)
-        for feature, coefficient in _as_form(other).terms.items():
-            terms[feature] = terms.get(feature, 0.0) + coefficient
+        terms = self.terms.copy()
+        if isinstance(other, Form):
+            for feature, coefficient in other.terms.items():
+                terms[feature] = terms.get(feature, 0.0) + coefficient
+        elif other:
+            terms[ONE] = terms.get(ONE, 0.0) + other
         return Form(terms)
 
     __radd__ = __add__
 
     def __sub__(self, other: Form | float) -> Form:
-        return self + _as_form(other) * -1.0
+        return self + other * -1.0
 
     def __mul__(self, factor: float) -> Form:
         return Form({feature: coefficient * factor for feature, coefficient in self.terms.items()})
@@ -56,18 +72,14 @@ class Form:
         return not any(self.terms.values())
 
 
-def _as_form(value: Form | float) -> Form:
-    return value if isinstance(value, Form) else constant(value)
-
-
 def feature(kind: str, *args: int, phase: Phase = "all") -> Form:
     """The form that is one feature."""
-    return Form({Feature(kind, args, phase): 1.0})
+    return Form({feature_of(kind, args, phase): 1.0})
 
 
 def constant(value: float) -> Form:
     """The form that does not depend on the batch."""
-    return Form({Feature("one"): float(value)}) if value else Form()
+    return Form({ONE: float(value)}) if value else Form()
 
 
 ZERO = Form()

@@ -33,7 +33,7 @@ class MoeContext:
 def mixture_of_experts(trace: Trace, spec: MoeSpec, x: Tensor, context: MoeContext) -> Tensor:
     """Complete hidden states (no all-reduce left to do) of all the replica's tokens x."""
     layout, hidden = context.layout, context.hidden_size
-    # With expert parallelism each tensor-parallel rank routes its slice of the tokens; without, the replicas gather theirs.
+    # With expert parallelism each tensor-parallel rank routes a slice of the tokens; without, the replicas gather all.
     slices = layout.tp if layout.ep > 1 and layout.dp != layout.ep else 1
     copies = layout.dp if layout.ep == 1 else 1
     rows = Rows(spec=spec, layout=layout, slices=slices, copies=copies)

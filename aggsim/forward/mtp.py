@@ -24,10 +24,10 @@ def draft_tokens(
     mode: LinearMode,
     tp: int,
 ) -> None:
-    """`count` draft tokens: each embeds the token before it, joins it with the hidden state, and runs one decoder layer.
+    """`count` draft tokens: each embeds the token before it, joins it with the hidden state, and runs one layer.
 
-    layer describes the decoder layer and returns its output. The original leaves the projection of the joined state whole
-    on every rank, computes the rotary tables anew, and holds an embedding and a head of each draft layer's own.
+    layer describes the decoder layer and returns its output. The original leaves the projection of the joined state
+    whole on every rank, computes the rotary tables anew, and holds an embedding and a head of each draft layer's own.
     """
     _pick_tokens(trace, vocab_size, main=True)
     for _ in range(count):

@@ -18,7 +18,6 @@ class LinearMode:
 
     activation: str = "fp16"
     """Dtype of the input payload."""
-    weight: str = "fp16"
     weight_bits: int = 16
     weight_scale_bytes: float = 0.0
     """Per weight: block scales stored and read beside the payload."""
@@ -45,32 +44,32 @@ class LinearMode:
         return self.weight_bits / 8 + self.weight_scale_bytes
 
 
-_INT8 = {"activation": "int8", "weight": "int8", "weight_bits": 8, "mma": "int8", "kernel": "quant_linear"}
-_INT4 = {
-    "activation": "int8",
-    "weight": "int4",
-    "weight_bits": 4,
-    "mma": "int8",
-    "unpack_ops": 1.0,
-    "kernel": "quant_linear_int4",
-}
+def _int8(suffix: str) -> LinearMode:
+    return LinearMode(activation="int8", weight_bits=8, mma="int8", kernel="quant_linear", suffix=suffix)
+
+
+def _int4(suffix: str) -> LinearMode:
+    return LinearMode(
+        activation="int8", weight_bits=4, mma="int8", unpack_ops=1.0, kernel="quant_linear_int4", suffix=suffix
+    )
+
+
 LINEAR: dict[str, LinearMode] = {
     "none": LinearMode(),
     # The original quantizes the activations of its W8A16 modes as well and multiplies in INT8: so do we.
-    "w8a16_static": LinearMode(**_INT8, suffix="static"),
-    "w8a16_dynamic": LinearMode(**_INT8, suffix="dynamic"),
-    "w8a8_static": LinearMode(**_INT8, suffix="static"),
-    "w8a8_dynamic": LinearMode(**_INT8, suffix="dynamic"),
-    "w4a8_static": LinearMode(**_INT4, suffix="static"),
-    "w4a8_dynamic": LinearMode(**_INT4, suffix="dynamic"),
+    "w8a16_static": _int8("static"),
+    "w8a16_dynamic": _int8("dynamic"),
+    "w8a8_static": _int8("static"),
+    "w8a8_dynamic": _int8("dynamic"),
+    "w4a8_static": _int4("static"),
+    "w4a8_dynamic": _int4("dynamic"),
     # 4-bit weights with 16-bit scales a group of 128, unpacked beside a 16-bit matmul (GPTQ, AWQ, compressed-tensors).
     "w4a16": LinearMode(
-        weight="int4", weight_bits=4, weight_scale_bytes=2 / 128, unpack_ops=1.0, group=128, kernel="weight_only_linear"
+        weight_bits=4, weight_scale_bytes=2 / 128, unpack_ops=1.0, group=128, kernel="weight_only_linear"
     ),
-    "fp8": LinearMode(activation="fp8", weight="fp8", weight_bits=8, mma="fp8", kernel="fp8_linear", suffix="dynamic"),
+    "fp8": LinearMode(activation="fp8", weight_bits=8, mma="fp8", kernel="fp8_linear", suffix="dynamic"),
     "mxfp4": LinearMode(
         activation="fp4",
-        weight="fp4",
         weight_bits=4,
         weight_scale_bytes=1 / 32,
         activation_scale_bytes=1 / 32,
@@ -82,7 +81,6 @@ LINEAR: dict[str, LinearMode] = {
     ),
     "nvfp4": LinearMode(
         activation="fp4",
-        weight="fp4",
         weight_bits=4,
         weight_scale_bytes=1 / 16,
         activation_scale_bytes=1 / 16,
@@ -110,7 +108,10 @@ def norm(
     *,
     fuses: bool = True,
 ) -> tuple[Tensor, Tensor | None]:
-    """RMS norm of x (of x + residual when given): (output, new residual). With a quantizing mode the output is quantized in the same kernel, where it fuses."""
+    """RMS norm of x (of x + residual when given): (output, new residual).
+
+    With a quantizing mode the output is quantized in the same kernel, where the original fuses the two.
+    """
     quantizes = mode is not None and mode.quantizes and fuses
     out = quantized_like(x, mode) if mode is not None and quantizes else Tensor(rows=x.rows, width=x.width)
     kernel = "rms_norm"
@@ -188,7 +189,7 @@ def matmul(
     """rows × x.width by x.width × out.width, with as many weight matrices read as weights_read says (experts).
 
     scales_read: share of the weight scales that is read: the original hands a merged block-scaled matmul those of one
-    member only; they are stored in full. vector_ops: a fused epilogue in 16 bits, which writes `written` instead of out.
+    member only; they are stored in full. vector_ops: a fused epilogue in 16 bits, which writes `written`, not out.
     stored_bits: the checkpoint's width where the kernel works on a wider copy of its own.
     """
     weights = x.width * out.width

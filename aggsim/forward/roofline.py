@@ -11,6 +11,7 @@ import numpy as np
 
 from aggsim.devices.spec import DeviceSpec
 from aggsim.forward.batch import Batch, Batches, FloatArray
+from aggsim.forward.bulk import FoldedSum
 from aggsim.forward.collectives import transfer_s
 from aggsim.forward.cost import Bound, BoundTimes, ForwardCost, MemoryUse, OpCost, Prices
 from aggsim.forward.decoder import Stage
@@ -18,8 +19,6 @@ from aggsim.forward.features import evaluate
 from aggsim.forward.form import ZERO, Feature, Form, compile_forms, features_of
 from aggsim.forward.trace import Operator
 
-_CHUNK = 4096
-"""Batches priced at once: small enough that the intermediate arrays stay in the processor's cache."""
 _BOUNDS: tuple[Bound, ...] = ("memory", "communication", "mma", "gp", "unknown")
 
 
@@ -64,7 +63,7 @@ class StagePricer:
     _time: dict[str, FloatArray] = field(init=False)
     _live: FloatArray = field(init=False)
     _kv: FloatArray = field(init=False)
-    _fast: _Folded = field(init=False)
+    _fast: FoldedSum = field(init=False)
 
     def __post_init__(self) -> None:
         operators = self.stage.operators
@@ -74,12 +73,12 @@ class StagePricer:
         memory_forms = [*live, self.stage.kv_bytes]
         counts = [operator.present for operator in operators]
         self.features = features_of([form for column in columns.values() for form in column] + memory_forms + counts)
-        self._calls = np.array([operator.calls for operator in operators], float)
+        self._calls = np.array(self.stage.calls, float)
         self._time = {name: compile_forms(forms, self.features) for name, forms in columns.items()}
         self._time["present"] = compile_forms(counts, self.features)
         self._live = compile_forms(memory_forms[:-1], self.features)
         self._kv = compile_forms(memory_forms[-1:], self.features)[:, 0]
-        self._fast = _Folded.of(self._time, self._calls)
+        self._fast = FoldedSum.of(self._time, self._calls)
 
     def matrix(self, batches: Batches) -> FloatArray:
         """Features of the batches, shape (N, F)."""
@@ -92,7 +91,8 @@ class StagePricer:
     def available_bytes(self, matrix: FloatArray) -> FloatArray:
         """Free memory per device, shape (N,); negative when the batch does not fit."""
         fixed = self.device.memory_bytes - self.reserved_bytes - self.stage.weight_bytes
-        return fixed - matrix @ self._kv - (matrix @ self._live).max(axis=1)
+        available: FloatArray = fixed - matrix @ self._kv - (matrix @ self._live).max(axis=1)
+        return available
 
     def memory(self, row: FloatArray) -> MemoryUse:
         """Memory of one batch, given its feature row (F,)."""
@@ -128,7 +128,7 @@ class StagePricer:
             calls = round(float(part["present"][i] * self._calls[i]))
             if calls == 0:
                 continue
-            cost = _op_cost(operator, calls, float(total[i]), _BOUNDS[int(bound[i])], features)
+            cost = _op_cost(operator, self.stage.calls[i], calls, float(total[i]), _BOUNDS[int(bound[i])], features)
             key = (cost.name, cost.kernel)
             ops[key] = _joined(ops[key], cost) if key in ops else cost
         sums = {name: float(values @ self._calls) for name, values in columns.items()}
@@ -139,8 +139,9 @@ def _value(form: Form, features: dict[Feature, float]) -> float:
     return sum(coefficient * features[wanted] for wanted, coefficient in form.terms.items() if wanted in features)
 
 
-def _op_cost(operator: Operator, calls: int, total_s: float, bound: Bound, features: dict[Feature, float]) -> OpCost:
-    times = operator.calls
+def _op_cost(
+    operator: Operator, times: int, calls: int, total_s: float, bound: Bound, features: dict[Feature, float]
+) -> OpCost:
     return OpCost(
         name=operator.name,
         kernel=operator.kernel,
@@ -185,65 +186,6 @@ def _covers(large: Form, small: Form) -> bool:
     return all(large.terms.get(wanted, 0.0) >= coefficient for wanted, coefficient in small.terms.items()) and all(
         coefficient >= 0 or wanted in small.terms for wanted, coefficient in large.terms.items()
     )
-
-
-@dataclass(frozen=True, slots=True)
-class _Folded:
-    """The latency sum with everything linear folded into one vector: where one side of an operator's maximum
-    is at least the other in every coefficient, it always wins, because features are never negative."""
-
-    linear: FloatArray
-    """Shape (F,)."""
-    sides: tuple[FloatArray, ...]
-    """Matrices (F, K) whose elementwise maximum counts, calls included."""
-    transfers: tuple[FloatArray, ...]
-    """Memory, ring and tree matrices (F, C): max(memory, min(ring, tree)) counts, calls included."""
-
-    @classmethod
-    def of(cls, time: dict[str, FloatArray], calls: FloatArray) -> _Folded:
-        scaled = {name: matrix * calls for name, matrix in time.items()}
-        compute = scaled["mma"] + scaled["gp"]
-        memory, ring, tree = scaled["memory"], scaled["ring"], scaled["tree"]
-        linear = scaled["static"].sum(axis=1)
-        open_sides: list[int] = []
-        open_transfers: list[int] = []
-        for i in range(len(calls)):
-            if ring[:, i].any():
-                faster = _lower(ring[:, i], tree[:, i])
-                if faster is not None and (faster >= memory[:, i]).all():
-                    linear = linear + faster
-                else:
-                    open_transfers.append(i)
-            elif (memory[:, i] >= compute[:, i]).all():
-                linear = linear + memory[:, i]
-            elif (compute[:, i] >= memory[:, i]).all():
-                linear = linear + compute[:, i]
-            else:
-                open_sides.append(i)
-        return cls(
-            linear,
-            tuple(np.ascontiguousarray(m[:, open_sides]) for m in (memory, compute)),
-            tuple(np.ascontiguousarray(m[:, open_transfers]) for m in (memory, ring, tree)),
-        )
-
-    def latency_s(self, matrix: FloatArray) -> FloatArray:
-        out = matrix @ self.linear
-        memory, compute = self.sides
-        moved, ring, tree = self.transfers
-        for start in range(0, len(matrix), _CHUNK):
-            rows = matrix[start : start + _CHUNK]
-            if memory.shape[1]:
-                out[start : start + _CHUNK] += np.maximum(rows @ memory, rows @ compute).sum(axis=1)
-            if ring.shape[1]:
-                transfer = np.minimum(rows @ ring, rows @ tree)
-                out[start : start + _CHUNK] += np.maximum(transfer, rows @ moved).sum(axis=1)
-        return out
-
-
-def _lower(a: FloatArray, b: FloatArray) -> FloatArray | None:
-    if (a <= b).all():
-        return a
-    return b if (b <= a).all() else None
 
 
 @dataclass(frozen=True, slots=True)

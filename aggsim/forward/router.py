@@ -8,7 +8,7 @@ from aggsim.forward.trace import Tensor, Trace
 from aggsim.models.spec import MoeSpec
 
 _HALF = LinearMode()
-_SINGLE = LinearMode(activation="fp32", weight="fp32", weight_bits=32, mma="fp32")
+_SINGLE = LinearMode(activation="fp32", weight_bits=32, mma="fp32")
 
 
 def router(trace: Trace, spec: MoeSpec, x: Tensor, tokens: Tensor) -> Tensor:

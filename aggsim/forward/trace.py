@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from aggsim.forward.collectives import Collective
 from aggsim.forward.form import ZERO, Form, constant
@@ -47,13 +47,12 @@ class Tensor:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Operator:
-    """One kernel launch of one rank, `calls` times in a pass."""
+    """One kernel launch of one rank, as often as its block is in the model."""
 
     name: str
     """Where it stands: "qkv projection", "attention", …"""
     kernel: str
-    """What runs: a key of names.KERNELS."""
-    calls: int = 1
+    """What runs: a key of names.TENSOR_CAST_NAMES, or a kernel the original has not."""
     memory_bytes: Form = ZERO
     """Read and written, weights included."""
     weight_bytes: float = 0.0
@@ -117,7 +116,7 @@ class Trace:
     def live_bytes(self, *, keep_splits: bool = False) -> tuple[Form, ...]:
         """Bytes alive while each operator runs: a tensor lives from the operator that writes it to its last reader.
 
-        Tensors nobody wrote are the trace's inputs and live from the start; those nobody reads are its outputs and live on.
+        Tensors nobody wrote are the trace's inputs and live from the start; those nobody reads are outputs and live on.
         keep_splits: the parts of a split projection keep it alive (true of hardware; the original's tracker says no).
         """
         reads = [tuple((t.base or t, t.split and not keep_splits) for t in tensors) for tensors in self._reads]
@@ -129,26 +128,13 @@ class Trace:
                 made.setdefault(tensor, i)
             for tensor, freed in read:
                 last_use[tensor] = last_use.get(tensor, made.get(tensor, i)) if freed else i
-        end = len(reads)
-        alive = dict.fromkeys(tensor for tensor in last_use if tensor not in made)
+        ending: list[list[Tensor]] = [[] for _ in reads]
+        for tensor, index in last_use.items():
+            ending[index].append(tensor)
+        total = sum((tensor.bytes for tensor in last_use if tensor not in made), ZERO)
         peaks = []
         for i, written in enumerate(writes):
-            alive.update(dict.fromkeys(written))
-            peaks.append(sum((tensor.bytes for tensor in alive), ZERO))
-            alive = dict.fromkeys(tensor for tensor in alive if last_use.get(tensor, end) > i)
+            total = sum((tensor.bytes for tensor in written if made[tensor] == i), total)
+            peaks.append(total)
+            total = sum((tensor.bytes * -1.0 for tensor in ending[i]), total)
         return tuple(peaks)
-
-
-def merged(parts: Sequence[tuple[Sequence[Operator], int]]) -> tuple[Operator, ...]:
-    """Operators of several traces, each run `count` times; equal ones at the same place become one with more calls."""
-    order: list[Operator] = []
-    for operators, count in parts:
-        for operator in operators:
-            scaled = replace(operator, calls=operator.calls * count)
-            for i, known in enumerate(order):
-                if replace(known, calls=0) == replace(operator, calls=0):
-                    order[i] = replace(known, calls=known.calls + scaled.calls)
-                    break
-            else:
-                order.append(scaled)
-    return tuple(order)
