@@ -113,7 +113,7 @@ def _head_norm(trace: Trace, name: str, x: Tensor, heads: int, head_dim: int) ->
 
 
 def rope(trace: Trace, tensors: tuple[Tensor, ...], head_dim: int) -> tuple[Tensor, ...]:
-    """Rotary embedding of queries and keys: each element costs two multiplies and an add; cosines and sines are read."""
+    """Rotary embedding: each element costs two multiplies and an add; the cosines and sines are read."""
     outputs = tuple(Tensor(rows=t.rows, width=t.width, dtype=t.dtype) for t in tensors)
     elements = sum((t.elements for t in tensors), Form())
     trace.emit(
