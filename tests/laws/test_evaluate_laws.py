@@ -53,7 +53,10 @@ def scenarios(draw: st.DrawFn) -> Scenario:
     )
     tp, dp, pp = (draw(st.sampled_from((1, 2, 4))) for _ in range(3))
     length = draw(st.integers(1, 4000))
-    limit = st.none() | st.floats(1, 500)
+    budget = draw(st.none() | st.integers(max(1, length // 4), 8000))
+    timing = draw(st.sampled_from(("auto", "stepped")))
+    # a stepped search may run to 100,000 requests where no limit stops it: minutes, and nothing new to see
+    searched = timing == "auto" and (budget is None or budget >= length)
     return Scenario(
         model=draw(st.sampled_from(("Qwen/Qwen3-32B", "Qwen/Qwen3-235B-A22B"))),
         devices=tp * dp * pp,
@@ -61,15 +64,15 @@ def scenarios(draw: st.DrawFn) -> Scenario:
         pp=pp,
         input=length,
         output=draw(st.integers(1, 60)),
-        batch=draw(st.none() | st.integers(1, 40)),
+        batch=draw(st.none() | st.integers(1, 40) if searched else st.integers(1, 40)),
         prefix_hit=draw(st.sampled_from((0.0, 0.5, 0.99))),
         mtp=draw(st.integers(0, 5)),
-        max_batched_tokens=draw(st.none() | st.integers(max(1, length // 4), 8000)),
-        ttft=draw(limit),
+        max_batched_tokens=budget,
+        ttft=draw(st.none() | st.floats(1, 500)),
         tpot=draw(st.floats(1, 500)),
         engine="linear",
         law=law,
-        timing=draw(st.sampled_from(("auto", "stepped"))),
+        timing=timing,
         rules=draw(st.sampled_from(("current", "seed"))),
     )
 
