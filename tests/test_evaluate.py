@@ -226,7 +226,7 @@ def test_the_token_budget_shrinks_where_memory_is_short() -> None:
 
 
 def test_stepped_answers_search_as_well() -> None:
-    evaluation = answer(max_batched_tokens=1000, output=20, tpot=60)
+    evaluation = answer(max_batched_tokens=1000, output=20, ttft=2000)
     assert evaluation.run.num_chunks == 4
     assert evaluation.scenario.timing == "stepped"
     assert evaluation.verdict.ok
