@@ -289,7 +289,10 @@ def test_warnings() -> None:
         "Input + output is 42,000 tokens; Qwen/Qwen3-32B was made for 40,960 (max_position_embeddings)."
         in long.warnings
     )
-    labelled = answer(batch=1, input=40_000, output=2_000)
+    drafted = answer(law=None, batch=1, mtp=1)
+    assert "Qwen/Qwen3-32B has no MTP layer of its own; one like its last layer is assumed." in drafted.warnings
+    assert not any("MTP" in text for text in answer(law=None, batch=1, mtp=1, model="deepseek-ai/DeepSeek-V3").warnings)
+    labelled = answer(batch=1, input=40_000, output=2_000, mtp=1)
     assert not any("max_position_embeddings" in text for text in labelled.warnings)
     assert len(set(long.warnings)) == len(long.warnings)
 

@@ -102,6 +102,8 @@ def _warnings(deployment: Deployment, forward: ForwardModel) -> tuple[str, ...]:
                 f"Input + output is {context:,} tokens; {model.model_id} was made for "
                 f"{model.max_position_embeddings:,} (max_position_embeddings)."
             )
+        if scenario.mtp and not model.num_mtp_layers:
+            sentences.append(f"{model.model_id} has no MTP layer of its own; one like its last layer is assumed.")
         sentences += model.warnings
     sentences += forward.warnings
     return tuple(dict.fromkeys(sentences))
