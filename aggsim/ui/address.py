@@ -55,7 +55,9 @@ def _answerable(scenario: Scenario, problems: list[str]) -> Scenario:
             if not field or getattr(scenario, field) == PARAMETER[field].default:
                 return scenario
             problems.append(str(error))
-            scenario = decode_lenient({field: PARAMETER[field].format(PARAMETER[field].default)}, scenario).scenario
+            kept = _pairs(scenario)
+            del kept[field]
+            scenario = decode_lenient(kept).scenario
         else:
             return scenario
 
@@ -73,7 +75,12 @@ def forget_problems() -> None:
 
 def write(page_path: str, asked: Scenario) -> None:
     """Make the address bar say what the page shows."""
-    pairs = dict(parse_qsl(encode_short(asked), keep_blank_values=True))
+    pairs = _pairs(asked)
     st.session_state[_WRITTEN] = (page_path, pairs)
     if st.query_params.to_dict() != pairs:
         st.query_params.from_dict(pairs)
+
+
+def _pairs(scenario: Scenario) -> dict[str, str]:
+    """Key → text of every field that is not at its default."""
+    return dict(parse_qsl(encode_short(scenario), keep_blank_values=True))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from html import escape
 from typing import Any
 
 import streamlit as st
@@ -13,7 +14,6 @@ from aggsim.planning.evaluation import Evaluation
 from aggsim.report.format import number
 from aggsim.scenario import GROUPS, PARAMETERS, Parameter, Scenario
 from aggsim.ui.catalog import device_ids, is_moe, model_ids
-from aggsim.ui.markdown import plain
 
 TOUCHED = "_form_touched"
 """Set by a widget's callback: in this run the form speaks, not the address bar."""
@@ -100,7 +100,8 @@ def _draw_fields(fields: list[Parameter], answer: Evaluation | None, errors: Map
         with place:
             _draw_field(parameter, answer)
             if error := errors.get(parameter.key):
-                st.caption(f":red[**✗** {plain(str(error).removeprefix(f'{parameter.key}: '))}]")
+                words = str(error).removeprefix(f"{parameter.key}: ")
+                st.html(f'<div class="aggsim-error" role="alert">✗ {escape(words)}</div>')
 
 
 def _draw_field(parameter: Parameter, answer: Evaluation | None) -> None:
