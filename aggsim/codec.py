@@ -124,6 +124,9 @@ def _dataclass_decoder(kind: Any, share: type | None) -> _Decode:
         values = list(data)
         for i, decode in nested:
             values[i] = decode(values[i], table)
-        return kind(**dict(zip(names, values, strict=True)))
+        made = object.__new__(kind)  # what was packed had been checked: not again, which is twice as fast
+        for name, value in zip(names, values, strict=True):
+            object.__setattr__(made, name, value)
+        return made
 
     return decode_one

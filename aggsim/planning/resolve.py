@@ -141,6 +141,6 @@ def _quantization(scenario: Scenario, model: ModelSpec, device: DeviceSpec) -> Q
 
 
 def _ignored(scenario: Scenario, model: ModelSpec) -> list[str]:
-    if model.is_moe or (scenario.ep or 1) * (scenario.moe_dp or 1) == 1:
+    if (scenario.ep or 1) * (scenario.moe_dp or 1) == 1 or model.is_moe:
         return []
     return [f"{model.model_id} has no experts: ep and moe_dp are ignored."]
