@@ -58,7 +58,7 @@ LIGHT: Final = Theme(
     communication="#CC79A7",
     matrix="#56B4E9",
     vector="#D55E00",
-    mixed="#8A7A4A",
+    mixed="#A08C55",
     other="#9AA3AF",
     bad="#B3261E",
 )

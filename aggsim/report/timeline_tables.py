@@ -141,9 +141,10 @@ def lanes(bars: pd.DataFrame, window: Window, decode_query_len: int = 1) -> pd.D
             )
         )
     frame = pd.concat(parts, ignore_index=True)
-    text = frame["requests"].map("{:,}".format)
-    wide = (frame["end_s"] - frame["start_s"]) > (text.str.len() + 0.8) * CHAR_SHARE * (window[1] - window[0])
-    frame["label"] = np.where(wide & (frame["entries"] == 1), text, "")
+    text = [f"{requests:,}" for requests in frame["requests"]]
+    length = (frame["end_s"] - frame["start_s"]).to_numpy(float)
+    room = np.array([len(word) + 0.8 for word in text]) * CHAR_SHARE * (window[1] - window[0])
+    frame["label"] = np.where((length > room) & (frame["entries"].to_numpy() == 1), text, "")
     return frame
 
 
