@@ -10,9 +10,11 @@ from aggsim.engines.base import EngineOptions
 from aggsim.errors import EngineError
 from aggsim.forward.batch import Batch, Batches
 from aggsim.forward.cost import ForwardCost, Prices
-from aggsim.forward.decoder import Deployment, build_stages
+from aggsim.forward.decoder import build_stages
+from aggsim.forward.deployment import Deployment
 from aggsim.forward.layout import layout_problem
-from aggsim.forward.roofline import Pricer, StagePricer
+from aggsim.forward.pipeline import Pricer
+from aggsim.forward.roofline import StagePricer
 from aggsim.models.spec import ModelSpec
 from aggsim.scenario import ParallelLayout, Quantization
 
@@ -63,11 +65,27 @@ class AnalyticEngine:
         reason = self.supports(model, device, layout, quantization, options)
         if reason is not None:
             raise EngineError(self.name, reason)
-        stages = build_stages(
-            Deployment(model=model, layout=layout, quantization=quantization, num_mtp_tokens=options.num_mtp_tokens)
+        deployment = Deployment(
+            model=model,
+            layout=layout,
+            quantization=quantization,
+            num_mtp_tokens=options.num_mtp_tokens,
+            corrections=options.corrections,
         )
-        pricers = tuple(
-            StagePricer(stage=stage, device=device, dp=layout.dp, reserved_bytes=options.reserved_bytes)
-            for stage in stages
+        on_bf16 = "fp8_on_bf16" in options.corrections
+        stages = tuple(
+            StagePricer(stage=stage, device=device, reserved_bytes=options.reserved_bytes, missing_on_bf16=on_bf16)
+            for stage in build_stages(deployment)
         )
-        return AnalyticForward(Pricer(pricers))
+        warnings = () if on_bf16 else _free_formats(stages, device)
+        return AnalyticForward(Pricer(stages=stages, dp=layout.dp, num_microbatches=options.num_microbatches), warnings)
+
+
+def _free_formats(stages: tuple[StagePricer, ...], device: DeviceSpec) -> tuple[str, ...]:
+    """A sentence where matrix work costs no time."""
+    used = {dtype for stage in stages for operator in stage.stage.operators for dtype in operator.mma_ops}
+    missing = sorted(used - device.mma_ops_per_s.keys())
+    if not missing:
+        return ()
+    formats = " or ".join(missing).upper()
+    return (f"{device.device_id} has no matrix units for {formats}: that work costs no time, only its memory traffic.",)

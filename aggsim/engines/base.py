@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 from aggsim.devices.spec import DeviceSpec
+from aggsim.errors import InputError
 from aggsim.forward.batch import Batch, Batches
+from aggsim.forward.corrections import check_corrections
 from aggsim.forward.cost import ForwardCost, Prices
 from aggsim.models.spec import ModelSpec
 from aggsim.scenario import LinearLaw, ParallelLayout, Quantization
@@ -22,6 +24,16 @@ class EngineOptions:
     """Memory per device that serving software keeps for itself."""
     backend: str = "vllm"
     law: LinearLaw | None = None
+    num_microbatches: int = 1
+    """Parts that a pass is cut into by requests to fill a pipeline of stages; 1: the stages wait for one another, as
+    in the original. Engine analytic only."""
+    corrections: frozenset[str] = frozenset()
+    """Names of CORRECTIONS: where not to follow the original. Engine analytic only."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "corrections", check_corrections(self.corrections))
+        if self.num_microbatches < 1:
+            raise InputError("num_microbatches", self.num_microbatches, "a whole number from 1")
 
 
 @runtime_checkable

@@ -14,15 +14,16 @@ from aggsim.forward.form import Form
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Group:
-    """Ranks 0, stride, 2·stride, …: the group rank 0 belongs to (tensor-parallel groups are consecutive)."""
+    """Ranks first, first + stride, …: usually the group of rank 0 (tensor-parallel groups are consecutive)."""
 
     size: int
     stride: int = 1
+    first: int = 0
 
     @property
-    def span(self) -> int:
-        """Devices between the first and the last rank, both included."""
-        return (self.size - 1) * self.stride + 1
+    def last(self) -> int:
+        """The highest rank."""
+        return self.first + (self.size - 1) * self.stride
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,22 +34,22 @@ class Collective:
     kind: str
     group: Group
     bytes: Form
+    on_mesh: bool = True
+    """A full mesh of m devices gives the group of n only (n−1)/(m−1) of its bandwidth."""
 
 
-def link_of(device: DeviceSpec, group: Group) -> tuple[LinkLevel, float]:
-    """The innermost level that spans the group, and its effective bandwidth in bytes/s for a group of this size.
-
-    A full mesh of m devices gives a group of n only (n−1)/(m−1) of its bandwidth. ValueError: the grid is too small.
-    """
+def link_of(device: DeviceSpec, group: Group, *, on_mesh: bool = True) -> tuple[LinkLevel, float]:
+    """The innermost level that joins all ranks of the group, and its effective bandwidth in bytes/s for a group of
+    this size. ValueError: the grid is too small."""
     reach = 1
     for level in reversed(device.links):
         reach *= level.size
-        if group.span <= reach:
+        if group.first // reach == group.last // reach:
             bandwidth = level.bandwidth_bytes_per_s * level.efficiency
-            if level.full_mesh:
+            if level.full_mesh and on_mesh:
                 bandwidth *= (group.size - 1) / (reach - 1)
             return level, bandwidth
-    raise ValueError(f"{group.span} devices are more than the grid of {device.device_id} holds ({reach})")
+    raise ValueError(f"rank {group.last} is outside the grid of {device.device_id}, which holds {reach} devices")
 
 
 def transfer_s(device: DeviceSpec, collective: Collective, count: Form) -> tuple[Form, Form]:
@@ -57,7 +58,7 @@ def transfer_s(device: DeviceSpec, collective: Collective, count: Form) -> tuple
     collective.bytes is the sum over the exchanges.
     """
     n, size = collective.group.size, collective.bytes
-    level, bandwidth = link_of(device, collective.group)
+    level, bandwidth = link_of(device, collective.group, on_mesh=collective.on_mesh)
     hops, tree_hops = n - 1, math.log2(n)
     if collective.kind == "all_reduce":
         ring = size * (2 * (n - 1) / n / bandwidth) + count * (2 * hops * level.latency_s)

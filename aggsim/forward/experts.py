@@ -2,7 +2,8 @@
 
 Rank 0 is priced: it holds the first experts and so gets the most rows under an even routing. The original runs
 experts as grouped matmuls, except where an expert's rows must be padded to a multiple of tp, or where moe_tp is neither
-1 nor tp: then every expert is a chain of kernels (and collectives) of its own. We follow it there.
+1 nor tp: then every expert is a chain of kernels (and collectives) of its own. We follow it there, unless corrected by
+grouped_experts.
 """
 
 from __future__ import annotations
@@ -10,15 +11,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from aggsim.forward.collectives import Group
-from aggsim.forward.form import COLD, GROUPED, HOT, ZERO, Form, feature
+from aggsim.forward.form import ZERO, Form, feature
 from aggsim.forward.pieces import elementwise, exchange
 from aggsim.forward.quantized import LinearMode, matmul, quantize
+from aggsim.forward.routing import COLD, GROUPED, HOT
 from aggsim.forward.trace import Tensor, Trace
 from aggsim.models.spec import MoeSpec
 from aggsim.scenario import ParallelLayout
 
-SWIGLU_OPS = 7
-"""Vector operations per output element of the activation fused into the grouped matmul (SiLU 6, multiply 1)."""
+SWIGLU_OPS, RELU2_OPS = 7, 2
+"""Vector operations per output element of the activation fused into the grouped matmul: SiLU 6 and the product, or
+without a gate a maximum and a square."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,28 +32,40 @@ class Rows:
     layout: ParallelLayout
     slices: int
     copies: int
+    always_grouped: bool = False
 
     @property
     def local_experts(self) -> int:
         return -(-self.spec.num_experts // self.layout.ep)
 
     @property
-    def regathered(self) -> bool:
-        """The experts are cut over other ranks than the attention: tokens are exchanged around every expert."""
+    def foreign(self) -> bool:
+        """The experts are cut over other ranks than the attention: those ranks hold different tokens."""
         return self.layout.moe_tp > 1 and self.layout.moe_tp != self.layout.tp
 
     @property
+    def regathered(self) -> bool:
+        """Tokens are exchanged around every expert."""
+        return self.foreign and not self.always_grouped
+
+    @property
+    def pads(self) -> bool:
+        """Rows of an expert may need padding: they come in multiples of ep, so not where tp divides ep."""
+        return self.layout.ep % self.layout.tp > 0 and not self.always_grouped
+
+    @property
     def classes(self) -> tuple[int, ...]:
-        """Classes of experts this layout can have: rows come in multiples of ep, so tp dividing ep needs no padding."""
+        """Classes of experts this layout can have."""
         if self.regathered:
             return (HOT, COLD)
-        return (GROUPED, HOT, COLD) if self.layout.ep % self.layout.tp else (GROUPED,)
+        return (GROUPED, HOT, COLD) if self.pads else (GROUPED,)
 
     def of(self, kind: str) -> Form:
         return feature(kind, *self._routing)
 
     def of_class(self, kind: str, which: int) -> Form:
-        return feature(kind, *self._routing, self.layout.tp, int(self.regathered), which)
+        multiple = self.layout.tp if self.pads else 1
+        return feature(kind, *self._routing, multiple, int(self.regathered), which)
 
     @property
     def _routing(self) -> tuple[int, ...]:
@@ -104,13 +119,15 @@ def _run_class(
     block = _Block(trace=trace, spec=spec, mode=mode, hidden=arrived.width, width=_width(spec, layout),
                    launches=launches, hit=hit, stored=stored, grouped=which == GROUPED)  # fmt: skip
     x, out = arrived.view(rows=padded), done.view(rows=padded)
-    if which != GROUPED and layout.ep % layout.tp:
+    if which != GROUPED and rows.pads:
         # Unpadded experts of a regathered layout need no padding kernel: their rows are whole already.
         short = arrived.view(rows=rows.of_class("rows_short", which))
         elementwise(trace, "experts: pad rows", "pad", (short,), arrived.view(rows=rows.of_class("rows_filled", which)),
                     present=rows.of_class("launches_short", which))  # fmt: skip
     if rows.regathered:
         block.run_regathered(x, out, layout)
+    elif rows.foreign:
+        block.run_foreign(x, out, Group(size=layout.moe_tp))
     else:
         block.run(x, out, reduce_over=layout.moe_tp)
 
@@ -139,6 +156,13 @@ class _Block:
         if reduce_over > 1:
             exchange(self.trace, "experts: all-reduce", "all_reduce", out, out.view(), Group(size=reduce_over),
                      present=self.launches)  # fmt: skip
+
+    def run_foreign(self, x: Tensor, out: Tensor, ranks: Group) -> None:
+        """Gather the rows of all ranks of the experts' group, run them, and add up each rank's own."""
+        joined = Tensor(rows=x.rows * ranks.size, width=x.width)
+        partial = Tensor(rows=joined.rows, width=out.width)
+        self._down(self._up(self._gather("experts: gather rows", x, joined, ranks)), partial)
+        exchange(self.trace, "experts: reduce-scatter", "reduce_scatter", partial, out, ranks, present=self.launches)
 
     def run_regathered(self, x: Tensor, out: Tensor, layout: ParallelLayout) -> None:
         """Every expert gathers its rows over moe_tp, and its halves and its output over tp."""
@@ -178,16 +202,20 @@ class _Block:
             return self._activated(self._projected(x))
         x = quantize(self.trace, "experts: quantize input", x, self.mode, present=self.launches)
         out = Tensor(rows=x.rows, width=self.width)
-        factor = 2 if self.spec.gated else 1
-        self._matmul("experts: gate, up and activation", x, Tensor(rows=x.rows, width=self.width * factor), out,
-                     f"grouped_{self.mode.kernel}_swiglu", x.rows * (self.width * SWIGLU_OPS))  # fmt: skip
+        if self.spec.gated:
+            name, epilogue, factor, ops = "experts: gate, up and activation", "swiglu", 2, SWIGLU_OPS
+        else:
+            name, epilogue, factor, ops = "experts: up and activation", "relu2", 1, RELU2_OPS
+        self._matmul(name, x, Tensor(rows=x.rows, width=self.width * factor), out,
+                     f"grouped_{self.mode.kernel}_{epilogue}", x.rows * (self.width * ops))  # fmt: skip
         return out
 
     def _projected(self, x: Tensor) -> tuple[Tensor, ...]:
         x = quantize(self.trace, "experts: quantize input", x, self.mode, present=self.launches)
         factor = 2 if self.spec.gated else 1
         whole = Tensor(rows=x.rows, width=self.width * factor)
-        self._matmul("experts: gate and up projection", x, whole, whole, self.mode.kernel)
+        name = "experts: gate and up projection" if self.spec.gated else "experts: up projection"
+        self._matmul(name, x, whole, whole, self.mode.kernel)
         return (whole,) if factor == 1 else (whole.view(width=self.width), whole.view(width=self.width))
 
     def _activated(self, halves: tuple[Tensor, ...]) -> Tensor:

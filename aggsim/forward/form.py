@@ -84,15 +84,11 @@ def constant(value: float) -> Form:
 
 ZERO = Form()
 ONCE = constant(1.0)
-COLD, HOT, GROUPED = 0, 1, 2
-"""Classes of experts: run one by one, with and without the extra row, or all in one grouped matmul."""
 TOKENS = feature("tokens")
 """New tokens of the replica in this pass."""
 REQUESTS = feature("requests")
 CONTEXT = feature("context")
 """Σ seq_len over the requests."""
-PAIRS = feature("pairs")
-"""Σ query_len · seq_len over the requests: what full attention looks at."""
 
 
 def kv_blocks(block_tokens: int, max_tokens: int = 0) -> Form:

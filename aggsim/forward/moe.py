@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from aggsim.forward.collectives import Group
+from aggsim.forward.deployment import Deployment
 from aggsim.forward.experts import Rows, routed_experts
 from aggsim.forward.form import TOKENS, feature
 from aggsim.forward.mlp import mlp
@@ -13,30 +12,18 @@ from aggsim.forward.quantized import LinearMode, matmul, quantize
 from aggsim.forward.router import router
 from aggsim.forward.trace import Tensor, Trace
 from aggsim.models.spec import MlpSpec, MoeSpec
-from aggsim.scenario import ParallelLayout
 
 PLAIN = LinearMode()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MoeContext:
-    """What a mixture of experts needs to know besides its own spec."""
-
-    hidden_size: int
-    layout: ParallelLayout
-    linear: LinearMode
-    """Of the shared experts."""
-    experts: LinearMode
-    """Of the routed experts."""
-
-
-def mixture_of_experts(trace: Trace, spec: MoeSpec, x: Tensor, context: MoeContext) -> Tensor:
+def mixture_of_experts(trace: Trace, spec: MoeSpec, x: Tensor, deployment: Deployment) -> Tensor:
     """Complete hidden states (no all-reduce left to do) of all the replica's tokens x."""
-    layout, hidden = context.layout, context.hidden_size
+    layout, hidden = deployment.layout, deployment.hidden_size
     # With expert parallelism each tensor-parallel rank routes a slice of the tokens; without, the replicas gather all.
     slices = layout.tp if layout.ep > 1 and layout.dp != layout.ep else 1
     copies = layout.dp if layout.ep == 1 else 1
-    rows = Rows(spec=spec, layout=layout, slices=slices, copies=copies)
+    grouped = "grouped_experts" in deployment.corrections
+    rows = Rows(spec=spec, layout=layout, slices=slices, copies=copies, always_grouped=grouped)
     tokens = x
     if slices > 1:
         pad_to_multiple(trace, "pad tokens", x, slices)
@@ -47,10 +34,10 @@ def mixture_of_experts(trace: Trace, spec: MoeSpec, x: Tensor, context: MoeConte
     weights = router(trace, spec, x if slices > 1 else tokens, tokens)
     shared_input = tokens
     if spec.shared_intermediate_size:
-        shared_input = quantize(trace, "shared experts: quantize input", tokens, context.linear)
-    out = routed_experts(trace, spec, tokens, weights, rows, hidden, context.experts)
+        shared_input = quantize(trace, "shared experts: quantize input", tokens, deployment.linear)
+    out = routed_experts(trace, spec, tokens, weights, rows, hidden, deployment.experts)
     if spec.shared_intermediate_size:
-        shared = _shared_experts(trace, spec, tokens, shared_input, context)
+        shared = _shared_experts(trace, spec, tokens, shared_input, deployment)
         out = elementwise(trace, "add shared experts", "add", (out, shared), Tensor(rows=out.rows, width=hidden))
     if slices > 1:
         whole = Tensor(rows=tokens.rows * slices, width=hidden)
@@ -58,11 +45,10 @@ def mixture_of_experts(trace: Trace, spec: MoeSpec, x: Tensor, context: MoeConte
     return out.view(rows=x.rows)
 
 
-def _shared_experts(trace: Trace, spec: MoeSpec, tokens: Tensor, x: Tensor, context: MoeContext) -> Tensor:
+def _shared_experts(trace: Trace, spec: MoeSpec, tokens: Tensor, x: Tensor, deployment: Deployment) -> Tensor:
     """The always-on experts: whole on every rank."""
-    width = spec.shared_intermediate_size
-    shared = mlp(trace, MlpSpec(intermediate_size=width, gated=spec.gated), x, context.hidden_size, context.linear,
-                 name="shared experts")  # fmt: skip
+    experts = MlpSpec(intermediate_size=spec.shared_intermediate_size, gated=spec.gated)
+    shared = mlp(trace, experts, x, deployment.hidden_size, deployment.linear, name="shared experts")
     if not spec.shared_gate:
         return shared
     gate = Tensor(rows=tokens.rows, width=1)

@@ -18,25 +18,31 @@ def draft_tokens(
     layer: Callable[[Trace, Tensor], Tensor],
     *,
     count: int,
+    own_layers: int,
+    shares_vocabulary: bool,
     hidden_size: int,
     vocab_size: int,
-    rope_width: int,
+    rope_widths: tuple[int, ...],
     mode: LinearMode,
     tp: int,
 ) -> None:
     """`count` draft tokens: each embeds the token before it, joins it with the hidden state, and runs one layer.
 
     layer describes the decoder layer and returns its output. The original leaves the projection of the joined state
-    whole on every rank, computes the rotary tables anew, and holds an embedding and a head of each draft layer's own.
+    whole on every rank, computes the rotary tables anew, and holds an embedding and a head for each draft token.
+    own_layers: how many different layers there are, the first is repeated for drafts beyond. shares_vocabulary: drafts
+    use the embedding and the head of the model.
     """
     _pick_tokens(trace, vocab_size, main=True)
-    for _ in range(count):
-        if rope_width:
-            _rotary_tables(trace, rope_width)
+    vocabularies = 0.0 if shares_vocabulary else 1.0
+    for draft in range(count):
+        begin = len(trace.operators)
+        for width in rope_widths:
+            rotary_tables(trace, "MTP rotary", width)
         ids = Tensor(rows=TOKENS, width=1, dtype="int64")
         elementwise(trace, "MTP shift tokens", "shift_ids", (ids,), ids.view())
         embedded = Tensor(rows=TOKENS, width=hidden_size)
-        table = 2.0 * vocab_size * hidden_size
+        table = 2.0 * vocab_size * hidden_size * vocabularies
         trace.emit("MTP word embedding", "embedding", reads=(ids, embedded.view()), writes=(embedded,),
                    weight_bytes=table, weight_read_bytes=0.0)  # fmt: skip
         previous = Tensor(rows=TOKENS, width=hidden_size)
@@ -47,8 +53,10 @@ def draft_tokens(
         )
         x = linear(trace, "MTP projection", joined, (hidden_size,), mode)[0]
         out = layer(trace, x)
-        head(trace, out, vocab_size, tp, stored=1.0, drafts=True, last_only=True, name="MTP ")
+        head(trace, out, vocab_size, tp, stored=vocabularies, drafts=True, last_only=True, name="MTP ")
         _pick_tokens(trace, vocab_size, main=False)
+        if draft >= own_layers:
+            trace.hold_no_weights(begin)
 
 
 def head(
@@ -104,21 +112,19 @@ def _pick_tokens(trace: Trace, vocab_size: int, *, main: bool) -> None:
     elementwise(trace, "MTP place token", "scatter", (picked,), picked.view())
 
 
-def _rotary_tables(trace: Trace, width: int) -> None:
+def rotary_tables(trace: Trace, name: str, width: int) -> None:
     """Cosines and sines of the new positions in FP32."""
     positions = Tensor(rows=TOKENS, width=1, dtype="int64")
     single = Tensor(rows=TOKENS, width=1, dtype="fp32")
-    elementwise(trace, "MTP positions", "convert", (positions,), single)
+    elementwise(trace, f"{name} positions", "convert", (positions,), single)
     half = Tensor(rows=TOKENS, width=width // 2, dtype="fp32")
-    trace.emit("MTP rotary angles", "batched_matmul", reads=(single,), writes=(half,),
+    trace.emit(f"{name} angles", "batched_matmul", reads=(single,), writes=(half,),
                mma_ops={"fp32": half.elements * 2})  # fmt: skip
     whole = Tensor(rows=TOKENS, width=width, dtype="fp32")
-    elementwise(trace, "MTP rotary angles", "clone", (whole.view(),), whole)
+    elementwise(trace, f"{name} angles", "clone", (whole.view(),), whole)
     for function, kernel in (("cosines", "cosine"), ("sines", "sine")):
-        table = elementwise(
-            trace, f"MTP rotary {function}", kernel, (whole,), Tensor(rows=TOKENS, width=width, dtype="fp32")
-        )
-        scaled = elementwise(
-            trace, f"MTP rotary {function}", "multiply", (table,), Tensor(rows=TOKENS, width=width, dtype="fp32")
-        )
-        elementwise(trace, f"MTP rotary {function}", "convert", (scaled,), Tensor(rows=TOKENS, width=width))
+        table = Tensor(rows=TOKENS, width=width, dtype="fp32")
+        scaled = Tensor(rows=TOKENS, width=width, dtype="fp32")
+        elementwise(trace, f"{name} {function}", kernel, (whole,), table)
+        elementwise(trace, f"{name} {function}", "multiply", (table,), scaled)
+        elementwise(trace, f"{name} {function}", "convert", (scaled,), Tensor(rows=TOKENS, width=width))

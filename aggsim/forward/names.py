@@ -46,6 +46,16 @@ TENSOR_CAST_NAMES: dict[str, str] = {
     "latent_cache_write": "tensor_cast.concat_and_cache_mla.default",
     "latent_attention": "tensor_cast.multihead_latent_attention.default",
     "latent_attention_quant": "tensor_cast.multihead_latent_attention_quant.default",
+    "sparse_latent_attention": "tensor_cast.mla_sparse_attention.default",
+    "sparse_latent_attention_quant": "tensor_cast.mla_sparse_attention_quant.default",
+    "indexer": "tensor_cast.dsa_indexer.default",
+    # gated delta rule
+    "causal_conv": "tensor_cast.linear_attn_causal_conv.default",
+    "causal_conv_update": "tensor_cast.linear_attn_causal_conv_update.default",
+    "delta_gates": "tensor_cast.linear_attn_fused_gdn_gating.default",
+    "delta_rule_chunked": "tensor_cast.linear_attn_chunk_gated_delta_rule.default",
+    "delta_rule_recurrent": "tensor_cast.linear_attn_recurrent_gated_delta_rule.default",
+    "gated_rms_norm": "tensor_cast.linear_attn_gated_rmsnorm.default",
     # feed-forward
     "swiglu": "tensor_cast.swiglu.default",
     "add": "aten.add.Tensor",
@@ -54,6 +64,8 @@ TENSOR_CAST_NAMES: dict[str, str] = {
     "max": "aten.amax.default",
     "subtract": "aten.sub.Tensor",
     "exponential": "aten.exp.default",
+    "sigmoid": "aten.sigmoid.default",
+    "gather": "aten.gather.default",
     "sum": "aten.sum.dim_IntList",
     "divide": "aten.div.Tensor",
     "multiply": "aten.mul.Tensor",
@@ -77,6 +89,7 @@ TENSOR_CAST_NAMES: dict[str, str] = {
     # collectives
     "all_reduce": "tensor_cast.all_reduce.default",
     "all_gather": "tensor_cast.all_gather.default",
+    "reduce_scatter": "tensor_cast.reduce_scatter.default",
     "all_to_all": "tensor_cast.all_to_all.default",
     "send": "tensor_cast.pipeline_send_recv.default",
 }

@@ -91,6 +91,9 @@ LINEAR: dict[str, LinearMode] = {
     ),
 }
 
+W8A16_WIDE = LinearMode(weight_bits=8, unpack_ops=1.0, kernel="weight_only_linear")
+"""W8A16 as its name says, for the correction w8a16_wide: one scale per tensor, unpacked beside a 16-bit matmul."""
+
 
 def quantized_like(x: Tensor, mode: LinearMode) -> Tensor:
     """The tensor x becomes when quantized for a linear of this mode."""
@@ -107,10 +110,12 @@ def norm(
     residual: Tensor | None = None,
     *,
     fuses: bool = True,
+    learned: bool = True,
 ) -> tuple[Tensor, Tensor | None]:
     """RMS norm of x (of x + residual when given): (output, new residual).
 
     With a quantizing mode the output is quantized in the same kernel, where the original fuses the two.
+    learned: it has a weight per channel.
     """
     quantizes = mode is not None and mode.quantizes and fuses
     out = quantized_like(x, mode) if mode is not None and quantizes else Tensor(rows=x.rows, width=x.width)
@@ -127,7 +132,7 @@ def norm(
         kernel,
         reads=(x,) if residual is None else (x, residual),
         writes=(out,) if total is None else (out, total),
-        weight_bytes=2 * x.width,
+        weight_bytes=2 * x.width * learned,
         # The fused kernels are priced by their bytes alone, as in the original.
         gp_ops={"fp32": x.elements * 5} if plain else {},
     )

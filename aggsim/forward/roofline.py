@@ -1,7 +1,5 @@
-"""Time and memory of compiled operators: coefficient matrices over batch features, so pricing is linear algebra.
-
-time of an operator = max(matrix + vector time, memory time, transfer time) + static cost
-"""
+"""Time and memory of a compiled pipeline stage: coefficient matrices over batch features, so pricing is linear
+algebra."""
 
 from __future__ import annotations
 
@@ -10,44 +8,27 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from aggsim.devices.spec import DeviceSpec
-from aggsim.forward.batch import Batch, Batches, FloatArray
+from aggsim.forward.batch import FloatArray
 from aggsim.forward.bulk import FoldedSum
-from aggsim.forward.collectives import transfer_s
-from aggsim.forward.cost import Bound, BoundTimes, ForwardCost, MemoryUse, OpCost, Prices
+from aggsim.forward.cost import Bound, MemoryUse
 from aggsim.forward.decoder import Stage
-from aggsim.forward.features import evaluate
 from aggsim.forward.form import ZERO, Feature, Form, compile_forms, features_of
+from aggsim.forward.times import OperatorTimes
 from aggsim.forward.trace import Operator
 
-_BOUNDS: tuple[Bound, ...] = ("memory", "communication", "mma", "gp", "unknown")
-
-
-def _seconds(ops: dict[str, Form], peaks: dict[str, float], efficiency: float) -> Form:
-    """Σ ops / (peak · efficiency) over the dtypes the device has; the others cost no time."""
-    return sum((form * (1 / (peaks[d] * efficiency)) for d, form in ops.items() if d in peaks), ZERO)
+_TIMES = ("memory", "mma", "gp", "ring", "tree", "static")
+_BOUNDS: tuple[Bound, ...] = ("unknown", "memory", "communication", "mma", "gp")
 
 
 @dataclass(frozen=True, slots=True)
-class _Times:
-    """Forms of one operator's call."""
+class OperatorColumns:
+    """Every operator of a stage in one batch, the layers that run it together."""
 
-    memory: Form
-    mma: Form
-    gp: Form
-    ring: Form
-    tree: Form
-    static: Form
-
-    @classmethod
-    def of(cls, operator: Operator, device: DeviceSpec) -> _Times:
-        mma = _seconds(dict(operator.mma_ops), device.mma_ops_per_s, device.compute_efficiency)
-        gp = _seconds(dict(operator.gp_ops), device.gp_ops_per_s, device.compute_efficiency)
-        memory = operator.memory_bytes * (1 / (device.memory_bandwidth_bytes_per_s * device.memory_efficiency))
-        if operator.collective is not None:
-            ring, tree = transfer_s(device, operator.collective, operator.present)
-            return cls(memory, mma, gp, ring, tree, operator.present * device.comm_op_cost_s)
-        launch = device.gp_op_cost_s if mma.is_zero else device.mma_op_cost_s
-        return cls(memory, mma, gp, ZERO, ZERO, operator.present * (launch * operator.launches))
+    amounts: list[list[float]]
+    """For each operator: calls, total_s, mma_ops, gp_ops, memory_bytes, communication_bytes."""
+    bound: list[Bound]
+    bound_s: tuple[float, float, float, float]
+    """Seconds of the operators that memory, communication, matrix and vector units bound."""
 
 
 @dataclass(slots=True)
@@ -56,48 +37,50 @@ class StagePricer:
 
     stage: Stage
     device: DeviceSpec
-    dp: int
     reserved_bytes: float
+    missing_on_bf16: bool = False
     features: tuple[Feature, ...] = field(init=False)
     _calls: FloatArray = field(init=False)
     _time: dict[str, FloatArray] = field(init=False)
     _live: FloatArray = field(init=False)
     _kv: FloatArray = field(init=False)
+    _weight_bytes: float = field(init=False)
     _fast: FoldedSum = field(init=False)
+    _detail: FloatArray | None = field(init=False, default=None)
 
     def __post_init__(self) -> None:
         operators = self.stage.operators
-        times = [_Times.of(operator, self.device) for operator in operators]
-        columns = {name: [getattr(t, name) for t in times] for name in _Times.__slots__}
+        times = [OperatorTimes.of(o, self.device, missing_on_bf16=self.missing_on_bf16) for o in operators]
+        columns = {name: [getattr(t, name) for t in times] for name in _TIMES}
         live = [form + self.stage.resident_bytes for form in _undominated(self.stage.live_bytes)]
-        memory_forms = [*live, self.stage.kv_bytes]
-        counts = [operator.present for operator in operators]
-        self.features = features_of([form for column in columns.values() for form in column] + memory_forms + counts)
+        amounts = [form for o in operators for form in (o.present, *o.mma_ops.values(), *o.gp_ops.values())]
+        self.features = features_of(
+            [form for column in columns.values() for form in column] + live + [self.stage.kv_bytes] + amounts
+        )
         self._calls = np.array(self.stage.calls, float)
         self._time = {name: compile_forms(forms, self.features) for name, forms in columns.items()}
-        self._time["present"] = compile_forms(counts, self.features)
-        self._live = compile_forms(memory_forms[:-1], self.features)
-        self._kv = compile_forms(memory_forms[-1:], self.features)[:, 0]
+        self._live = compile_forms(live, self.features)
+        self._kv = compile_forms([self.stage.kv_bytes], self.features)[:, 0]
+        self._weight_bytes = self.stage.weight_bytes
         self._fast = FoldedSum.of(self._time, self._calls)
 
-    def matrix(self, batches: Batches) -> FloatArray:
-        """Features of the batches, shape (N, F)."""
-        return evaluate(self.features, batches, self.dp)
-
     def latency_s(self, matrix: FloatArray) -> FloatArray:
-        """Seconds of the stage, shape (N,)."""
+        """Seconds of the stage, shape (N,), given the features of N batches, shape (N, F)."""
         return self._fast.latency_s(matrix)
 
-    def available_bytes(self, matrix: FloatArray) -> FloatArray:
-        """Free memory per device, shape (N,); negative when the batch does not fit."""
-        fixed = self.device.memory_bytes - self.reserved_bytes - self.stage.weight_bytes
-        available: FloatArray = fixed - matrix @ self._kv - (matrix @ self._live).max(axis=1)
+    def available_bytes(self, matrix: FloatArray, whole: FloatArray) -> FloatArray:
+        """Free memory per device, shape (N,); negative when the batch does not fit.
+
+        matrix: features of what runs at once; whole: of all requests that keep a cache.
+        """
+        fixed = self.device.memory_bytes - self.reserved_bytes - self._weight_bytes
+        available: FloatArray = fixed - whole @ self._kv - (matrix @ self._live).max(axis=1)
         return available
 
-    def memory(self, row: FloatArray) -> MemoryUse:
-        """Memory of one batch, given its feature row (F,)."""
-        kv, activation = float(row @ self._kv), float((row @ self._live).max())
-        weight, total = self.stage.weight_bytes, self.device.memory_bytes
+    def memory(self, row: FloatArray, whole: FloatArray) -> MemoryUse:
+        """Memory of one batch, given its feature rows, shape (F,)."""
+        kv, activation = float(whole @ self._kv), float((row @ self._live).max())
+        weight, total = self._weight_bytes, self.device.memory_bytes
         return MemoryUse(
             weight=weight,
             kv_cache=kv,
@@ -107,68 +90,45 @@ class StagePricer:
             total=total,
         )
 
-    def operators(self, row: FloatArray) -> tuple[list[OpCost], BoundTimes]:
-        """Every operator of one batch with its total time, and the time by what bounds each."""
-        part = {name: row @ matrix for name, matrix in self._time.items()}
-        transfer = np.minimum(part["ring"], part["tree"])
-        compute = part["mma"] + part["gp"]
-        sides = np.stack([part["memory"], transfer, compute])
-        winner = np.where(sides.max(axis=0) > 0, sides.argmax(axis=0), 3)
-        total = (sides.max(axis=0) + part["static"]) * self._calls
-        columns = {
-            "memory": part["memory"] * (winner == 0),
-            "communication": transfer * (winner == 1),
-            "mma": part["mma"] * (winner == 2),
-            "gp": part["gp"] * (winner == 2),
-        }
-        bound = np.select([winner == 0, winner == 1, winner == 3], [0, 1, 4], np.where(part["mma"] >= part["gp"], 2, 3))
-        ops: dict[tuple[str, str], OpCost] = {}
-        features = dict(zip(self.features, row.tolist(), strict=True))
-        for i, operator in enumerate(self.stage.operators):
-            calls = round(float(part["present"][i] * self._calls[i]))
-            if calls == 0:
-                continue
-            cost = _op_cost(operator, self.stage.calls[i], calls, float(total[i]), _BOUNDS[int(bound[i])], features)
-            key = (cost.name, cost.kernel)
-            ops[key] = _joined(ops[key], cost) if key in ops else cost
-        sums = {name: float(values @ self._calls) for name, values in columns.items()}
-        return list(ops.values()), BoundTimes(**sums)
+    def operators(self, row: FloatArray) -> OperatorColumns:
+        """Every operator of one batch, given its feature row, shape (F,)."""
+        if self._detail is None:
+            self._detail = self._detailed()
+        table = (row @ self._detail).reshape(-1, len(self._calls)) * self._calls
+        memory, mma, gp, ring, tree, static = table[: len(_TIMES)]
+        calls, *work = table[len(_TIMES) :]
+        transfer, compute = np.minimum(ring, tree), mma + gp
+        longest = np.maximum(np.maximum(memory, transfer), compute)
+        by_memory = (memory == longest) & (longest > 0)
+        by_transfer = (transfer == longest) & (longest > memory)
+        by_compute = longest > np.maximum(memory, transfer)
+        bound = by_memory * 1 + by_transfer * 2 + by_compute * np.where(mma >= gp, 3, 4)
+        return OperatorColumns(
+            amounts=np.stack((calls, longest + static, *work), axis=1).tolist(),
+            bound=[_BOUNDS[side] for side in bound.tolist()],
+            bound_s=(
+                float(memory @ by_memory),
+                float(transfer @ by_transfer),
+                float(mma @ by_compute),
+                float(gp @ by_compute),
+            ),
+        )
+
+    def _detailed(self) -> FloatArray:
+        """Times and amounts of every operator side by side, shape (F, columns · operators)."""
+        forms = [form for amounts in zip(*map(_amounts, self.stage.operators), strict=True) for form in amounts]
+        return np.hstack([*(self._time[name] for name in _TIMES), compile_forms(forms, self.features)])
 
 
-def _value(form: Form, features: dict[Feature, float]) -> float:
-    return sum(coefficient * features[wanted] for wanted, coefficient in form.terms.items() if wanted in features)
-
-
-def _op_cost(
-    operator: Operator, times: int, calls: int, total_s: float, bound: Bound, features: dict[Feature, float]
-) -> OpCost:
-    return OpCost(
-        name=operator.name,
-        kernel=operator.kernel,
-        calls=calls,
-        total_s=total_s,
-        bound=bound,
-        source="analytic",
-        mma_ops=times * sum(_value(form, features) for form in operator.mma_ops.values()),
-        gp_ops=times * sum(_value(form, features) for form in operator.gp_ops.values()),
-        memory_bytes=times * _value(operator.memory_bytes, features),
-        communication_bytes=times * _value(operator.collective.bytes, features) if operator.collective else 0.0,
-    )
-
-
-def _joined(a: OpCost, b: OpCost) -> OpCost:
-    """The same operator in layers of two kinds: sums, and the bound of the longer one."""
-    return OpCost(
-        name=a.name,
-        kernel=a.kernel,
-        calls=a.calls + b.calls,
-        total_s=a.total_s + b.total_s,
-        bound=a.bound if a.total_s >= b.total_s else b.bound,
-        source=a.source,
-        mma_ops=a.mma_ops + b.mma_ops,
-        gp_ops=a.gp_ops + b.gp_ops,
-        memory_bytes=a.memory_bytes + b.memory_bytes,
-        communication_bytes=a.communication_bytes + b.communication_bytes,
+def _amounts(operator: Operator) -> tuple[Form, ...]:
+    """calls, mma_ops, gp_ops, memory_bytes, communication_bytes of one layer."""
+    collective = operator.collective
+    return (
+        operator.present,
+        sum(operator.mma_ops.values(), ZERO),
+        sum(operator.gp_ops.values(), ZERO),
+        operator.memory_bytes,
+        ZERO if collective is None else collective.bytes,
     )
 
 
@@ -186,48 +146,3 @@ def _covers(large: Form, small: Form) -> bool:
     return all(large.terms.get(wanted, 0.0) >= coefficient for wanted, coefficient in small.terms.items()) and all(
         coefficient >= 0 or wanted in small.terms for wanted, coefficient in large.terms.items()
     )
-
-
-@dataclass(frozen=True, slots=True)
-class Pricer:
-    """All stages of a deployment: a pass goes through them one after the other, with a transfer between two."""
-
-    stages: tuple[StagePricer, ...]
-
-    def cost(self, batch: Batch) -> ForwardCost:
-        """Price one pass in detail."""
-        batches = Batches.of([batch])
-        ops: list[OpCost] = []
-        bounds, memories, latency = BoundTimes(), [], 0.0
-        for stage in self.stages:
-            row = stage.matrix(batches)[0]
-            stage_ops, stage_bounds = stage.operators(row)
-            latency += sum(op.total_s for op in stage_ops)
-            ops.extend(stage_ops)
-            bounds = BoundTimes(
-                memory=bounds.memory + stage_bounds.memory,
-                communication=bounds.communication + stage_bounds.communication,
-                mma=bounds.mma + stage_bounds.mma,
-                gp=bounds.gp + stage_bounds.gp,
-            )
-            memories.append(stage.memory(row))
-        merged_ops: dict[tuple[str, str], OpCost] = {}
-        for op in ops:
-            key = (op.name, op.kernel)
-            merged_ops[key] = _joined(merged_ops[key], op) if key in merged_ops else op
-        return ForwardCost(
-            latency_s=latency,
-            memory=min(memories, key=lambda memory: memory.available),
-            bound_s=bounds,
-            ops=tuple(merged_ops.values()),
-            source="analytic",
-        )
-
-    def price(self, batches: Batches) -> Prices:
-        """Price many passes: latency is the stages' sum, memory that of the fullest stage."""
-        latency, available = np.zeros(len(batches)), np.full(len(batches), np.inf)
-        for stage in self.stages:
-            matrix = stage.matrix(batches)
-            latency += stage.latency_s(matrix)
-            available = np.minimum(available, stage.available_bytes(matrix))
-        return Prices(latency_s=latency, available_bytes=available)

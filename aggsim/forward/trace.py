@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from aggsim.forward.collectives import Collective
 from aggsim.forward.form import ZERO, Form, constant
 
-DTYPE_BYTES = {"fp32": 4.0, "int64": 8.0, "fp16": 2.0, "bf16": 2.0, "int8": 1.0, "fp8": 1.0, "fp4": 0.5}
+DTYPE_BYTES = {"fp32": 4.0, "int64": 8.0, "int32": 4.0, "fp16": 2.0, "bf16": 2.0, "int8": 1.0, "fp8": 1.0, "fp4": 0.5}
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
@@ -112,6 +112,11 @@ class Trace:
         )
         self._reads.append(tuple(reads))
         self._writes.append(tuple(writes))
+
+    def hold_no_weights(self, begin: int) -> None:
+        """The operators from index `begin` on use weights that are held elsewhere."""
+        for i in range(begin, len(self.operators)):
+            self.operators[i] = replace(self.operators[i], weight_bytes=0.0, resident_bytes=0.0)
 
     def live_bytes(self, *, keep_splits: bool = False) -> tuple[Form, ...]:
         """Bytes alive while each operator runs: a tensor lives from the operator that writes it to its last reader.
