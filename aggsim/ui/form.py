@@ -31,11 +31,13 @@ _STEPS = {
 
 
 def fill(scenario: Scenario) -> None:
-    """Set every widget to the scenario's value."""
+    """Set every widget to the scenario's value; an empty one stands for auto and none."""
     for parameter in PARAMETERS:
         value = getattr(scenario, parameter.key)
         if parameter.kind in ("rates", "law"):
             value = "" if value is None else parameter.format(value)
+        elif value == "auto":
+            value = None
         st.session_state[parameter.key] = value
 
 
@@ -60,7 +62,7 @@ def _value(parameter: Parameter) -> Any:
     value = st.session_state[parameter.key]
     if parameter.kind in ("rates", "law"):
         return parameter.parse(value) if value.strip() else parameter.check(None)
-    return parameter.check(value)
+    return parameter.check("auto" if value is None and "auto" in parameter.choices else value)
 
 
 def draw(answer: Evaluation | None, errors: Mapping[str, AggsimError]) -> None:
@@ -116,14 +118,9 @@ def _draw_field(parameter: Parameter, answer: Evaluation | None) -> None:
     }
     placeholder = _none_words(parameter, answer)
     if options := _options(parameter):
-        word = {"auto": _none_words(parameter, answer, word="auto")}
-        st.selectbox(
-            options=options,
-            index=None if parameter.none_word else 0,
-            placeholder=placeholder,
-            format_func=lambda option: word.get(option, option),
-            **common,
-        )
+        # No format_func: Streamlit finds the value again by its label, which must not change between runs.
+        index = None if placeholder else 0
+        st.selectbox(options=options, index=index, placeholder=placeholder, **common)
     elif parameter.kind == "whole":
         st.number_input(value=None, step=_STEPS.get(parameter.key, 1), format="%d", placeholder=placeholder, **common)
     elif parameter.kind == "number":
@@ -143,12 +140,13 @@ def _label(parameter: Parameter) -> tuple[str, str]:
 def _options(parameter: Parameter) -> list[str]:
     if parameter.key == "model":
         return model_ids()
-    return device_ids() if parameter.key == "device" else list(parameter.choices)
+    choices = device_ids() if parameter.key == "device" else list(parameter.choices)
+    return [choice for choice in choices if choice != "auto"]
 
 
-def _none_words(parameter: Parameter, answer: Evaluation | None, word: str = "") -> str:
-    """What stands in an empty field: "auto: 8", or "none"."""
-    word = word or parameter.none_word
+def _none_words(parameter: Parameter, answer: Evaluation | None) -> str:
+    """What stands in an empty field: "auto: 8", or "none"; nothing where a field may not be empty."""
+    word = "auto" if "auto" in parameter.choices else parameter.none_word
     if word != "auto" or answer is None:
         return word
     found = getattr(answer.scenario, parameter.key)
