@@ -29,22 +29,15 @@ class FoldedSum:
         scaled = {name: matrix * calls for name, matrix in time.items()}
         compute = scaled["mma"] + scaled["gp"]
         memory, ring, tree = scaled["memory"], scaled["ring"], scaled["tree"]
-        linear = scaled["static"].sum(axis=1)
-        open_sides: list[int] = []
-        open_transfers: list[int] = []
-        for i in range(len(calls)):
-            if ring[:, i].any():
-                faster = _lower(ring[:, i], tree[:, i])
-                if faster is not None and (faster >= memory[:, i]).all():
-                    linear = linear + faster
-                else:
-                    open_transfers.append(i)
-            elif (memory[:, i] >= compute[:, i]).all():
-                linear = linear + memory[:, i]
-            elif (compute[:, i] >= memory[:, i]).all():
-                linear = linear + compute[:, i]
-            else:
-                open_sides.append(i)
+        transfers = ring.any(axis=0)
+        ring_wins, tree_wins = (ring <= tree).all(axis=0), (tree <= ring).all(axis=0)
+        faster = np.where(ring_wins, ring, tree)
+        settled = transfers & (ring_wins | tree_wins) & (faster >= memory).all(axis=0)
+        by_memory = ~transfers & (memory >= compute).all(axis=0)
+        by_compute = ~transfers & ~by_memory & (compute >= memory).all(axis=0)
+        linear = scaled["static"].sum(axis=1) + faster @ settled + memory @ by_memory + compute @ by_compute
+        open_sides = ~(transfers | by_memory | by_compute)
+        open_transfers = transfers & ~settled
         return cls(
             linear,
             tuple(np.ascontiguousarray(m[:, open_sides]) for m in (memory, compute)),
@@ -63,9 +56,3 @@ class FoldedSum:
                 transfer = np.minimum(rows @ ring, rows @ tree)
                 out[start : start + _CHUNK] += np.maximum(transfer, rows @ moved).sum(axis=1)
         return out
-
-
-def _lower(a: FloatArray, b: FloatArray) -> FloatArray | None:
-    if (a <= b).all():
-        return a
-    return b if (b <= a).all() else None

@@ -66,7 +66,7 @@ def _stage(deployment: Deployment, layers: tuple[LayerSpec, ...], index: int) ->
     kv_bytes = Form()
     is_last = index == deployment.layout.pp - 1
     blocks.append((_inputs(deployment, embeds=index == 0), 1))
-    for layer, count in Counter(layers).items():
+    for layer, count in _distinct(layers):
         trace = Trace()
         decoder_layer(trace, layer, deployment)
         blocks.append((trace, count))
@@ -85,6 +85,12 @@ def _stage(deployment: Deployment, layers: tuple[LayerSpec, ...], index: int) ->
         live_bytes=tuple(form for trace, _ in blocks for form in trace.live_bytes(keep_splits=keep_splits)),
         kv_bytes=kv_bytes,
     )
+
+
+def _distinct(layers: tuple[LayerSpec, ...]) -> list[tuple[LayerSpec, int]]:
+    """Each layer once, in order, and how often it comes. Equal layers of a model are one object."""
+    counts = Counter(map(id, layers))
+    return [(layer, counts[key]) for key, layer in {id(layer): layer for layer in layers}.items()]
 
 
 def _inputs(deployment: Deployment, *, embeds: bool) -> Trace:
@@ -111,7 +117,7 @@ def _inputs(deployment: Deployment, *, embeds: bool) -> Trace:
 def rope_widths(model: ModelSpec) -> tuple[int, ...]:
     """Widths of the model's rotary tables, one for each rope dimension of its attention layers; none without rope."""
     widths: dict[int, None] = {}
-    for layer in dict.fromkeys(model.layers):
+    for layer, _ in _distinct(model.layers):
         if isinstance(layer.mixer, AttentionSpec) and layer.mixer.rotary:
             widths[layer.mixer.head_dim] = None
         elif isinstance(layer.mixer, MlaSpec):

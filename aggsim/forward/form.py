@@ -72,6 +72,17 @@ class Form:
         return not any(self.terms.values())
 
 
+def weighted_sum(parts: Iterable[tuple[Form, float]], rest: float = 0.0) -> Form:
+    """Σ form · weight + rest, without a form for every step on the way."""
+    terms: dict[Feature, float] = {}
+    for form, weight in parts:
+        for wanted, coefficient in form.terms.items():
+            terms[wanted] = terms.get(wanted, 0.0) + coefficient * weight
+    if rest:
+        terms[ONE] = terms.get(ONE, 0.0) + rest
+    return Form(terms)
+
+
 def feature(kind: str, *args: int, phase: Phase = "all") -> Form:
     """The form that is one feature."""
     return Form({feature_of(kind, args, phase): 1.0})

@@ -12,7 +12,7 @@ from aggsim.forward.batch import FloatArray
 from aggsim.forward.bulk import FoldedSum
 from aggsim.forward.cost import Bound, MemoryUse
 from aggsim.forward.decoder import Stage
-from aggsim.forward.form import ZERO, Feature, Form, compile_forms, features_of
+from aggsim.forward.form import ONCE, ZERO, Feature, Form, compile_forms, features_of
 from aggsim.forward.times import OperatorTimes
 from aggsim.forward.trace import Operator
 
@@ -52,14 +52,14 @@ class StagePricer:
         operators = self.stage.operators
         times = [OperatorTimes.of(o, self.device, missing_on_bf16=self.missing_on_bf16) for o in operators]
         columns = {name: [getattr(t, name) for t in times] for name in _TIMES}
-        live = [form + self.stage.resident_bytes for form in _undominated(self.stage.live_bytes)]
+        live = self.stage.live_bytes
         amounts = [form for o in operators for form in (o.present, *o.mma_ops.values(), *o.gp_ops.values())]
-        self.features = features_of(
-            [form for column in columns.values() for form in column] + live + [self.stage.kv_bytes] + amounts
-        )
+        every = ((ONCE,), *columns.values(), live, (self.stage.kv_bytes,), amounts)
+        self.features = features_of(form for forms in every for form in forms)
         self._calls = np.array(self.stage.calls, float)
         self._time = {name: compile_forms(forms, self.features) for name, forms in columns.items()}
-        self._live = compile_forms(live, self.features)
+        self._live = _undominated(compile_forms(live, self.features))
+        self._live[0] += self.stage.resident_bytes  # the first feature is the constant
         self._kv = compile_forms([self.stage.kv_bytes], self.features)[:, 0]
         self._weight_bytes = self.stage.weight_bytes
         self._fast = FoldedSum.of(self._time, self._calls)
@@ -132,17 +132,9 @@ def _amounts(operator: Operator) -> tuple[Form, ...]:
     )
 
 
-def _undominated(forms: tuple[Form, ...]) -> list[Form]:
-    """Forms that can be the largest for some batch (features are never negative); equal ones once."""
-    kept: list[Form] = []
-    for form in forms:
-        if any(_covers(other, form) for other in kept):
-            continue
-        kept = [other for other in kept if not _covers(form, other)] + [form]
-    return kept
-
-
-def _covers(large: Form, small: Form) -> bool:
-    return all(large.terms.get(wanted, 0.0) >= coefficient for wanted, coefficient in small.terms.items()) and all(
-        coefficient >= 0 or wanted in small.terms for wanted, coefficient in large.terms.items()
-    )
+def _undominated(columns: FloatArray) -> FloatArray:
+    """Those columns of shape (F,) that can have the largest product with some features (which are never negative)."""
+    covers = (columns[:, :, None] >= columns[:, None, :]).all(axis=0)  # [i, j]: column i is nowhere below column j
+    rank = np.arange(columns.shape[1])
+    earlier_or_larger = covers & (~covers.T | (rank[:, None] < rank))
+    return np.ascontiguousarray(columns[:, ~earlier_or_larger.any(axis=0)])

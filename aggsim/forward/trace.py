@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from aggsim.forward.collectives import Collective
-from aggsim.forward.form import ZERO, Form, constant
+from aggsim.forward.form import ONCE, ZERO, Feature, Form, weighted_sum
 
 DTYPE_BYTES = {"fp32": 4.0, "int64": 8.0, "int32": 4.0, "fp16": 2.0, "bf16": 2.0, "int8": 1.0, "fp8": 1.0, "fp4": 0.5}
 
@@ -41,8 +41,12 @@ class Tensor:
         return self.rows * self.width
 
     @property
+    def row_bytes(self) -> float:
+        return self.width * (DTYPE_BYTES[self.dtype] + self.scale_bytes_per_element)
+
+    @property
     def bytes(self) -> Form:
-        return self.rows * (self.width * (DTYPE_BYTES[self.dtype] + self.scale_bytes_per_element))
+        return self.rows * self.row_bytes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,7 +67,7 @@ class Operator:
     gp_ops: Mapping[str, Form] = field(default_factory=dict)
     launches: float = 1.0
     """Kernel launches it stands for: multiplies the static cost."""
-    present: Form = field(default_factory=lambda: constant(1.0))
+    present: Form = ONCE
     """How often a layer runs it: 1, 0 when the batch does not need it, or a count (one launch an expert)."""
     collective: Collective | None = None
 
@@ -90,12 +94,14 @@ class Trace:
         mma_ops: Mapping[str, Form] | None = None,
         gp_ops: Mapping[str, Form] | None = None,
         launches: float = 1.0,
-        present: Form | None = None,
+        present: Form = ONCE,
         collective: Collective | None = None,
     ) -> None:
         """Append one operator; by default every tensor is read or written once and all its weights are read."""
         read = weight_bytes if weight_read_bytes is None else weight_read_bytes
-        memory = sum((t.bytes for t in (*reads, *writes)), extra_bytes) + read
+        moved = [(t.rows, t.row_bytes) for t in (*reads, *writes)]
+        moved.append((read, 1.0) if isinstance(read, Form) else (ONCE, read))
+        memory = weighted_sum([*moved, (extra_bytes, 1.0)])
         self.operators.append(
             Operator(
                 name=name,
@@ -106,7 +112,7 @@ class Trace:
                 mma_ops=mma_ops or {},
                 gp_ops=gp_ops or {},
                 launches=launches,
-                present=constant(1.0) if present is None else present,
+                present=present,
                 collective=collective,
             )
         )
@@ -136,10 +142,21 @@ class Trace:
         ending: list[list[Tensor]] = [[] for _ in reads]
         for tensor, index in last_use.items():
             ending[index].append(tensor)
-        total = sum((tensor.bytes for tensor in last_use if tensor not in made), ZERO)
+        alive: dict[Feature, float] = {}
+
+        def count(tensor: Tensor, sign: float) -> None:
+            for wanted, coefficient in tensor.rows.terms.items():
+                alive[wanted] = alive.get(wanted, 0.0) + sign * coefficient * tensor.row_bytes
+
+        for tensor in last_use:
+            if tensor not in made:
+                count(tensor, 1.0)
         peaks = []
         for i, written in enumerate(writes):
-            total = sum((tensor.bytes for tensor in written if made[tensor] == i), total)
-            peaks.append(total)
-            total = sum((tensor.bytes * -1.0 for tensor in ending[i]), total)
+            for tensor in written:
+                if made[tensor] == i:
+                    count(tensor, 1.0)
+            peaks.append(Form(alive.copy()))
+            for tensor in ending[i]:
+                count(tensor, -1.0)
         return tuple(peaks)
