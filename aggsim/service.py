@@ -9,7 +9,7 @@ import functools
 import hashlib
 import threading
 from collections import OrderedDict
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -24,15 +24,18 @@ from aggsim.models.catalog import load_model, model_ids
 from aggsim.models.spec import ModelSpec
 from aggsim.planning.evaluate import evaluate as evaluate_deployment
 from aggsim.planning.evaluation import Evaluation
-from aggsim.planning.forward_request import ForwardRequest
+from aggsim.planning.forward_request import Binding, ForwardRequest
 from aggsim.planning.resolve import Deployment, resolve
 from aggsim.scenario import Scenario
+from aggsim.service_passes import CachedForward
 from aggsim.store import cache_key, default_store
 
 __all__ = ["EngineStatus", "devices", "engines", "evaluate", "forget", "forward", "models"]
 
 REMEMBERED_EVALUATIONS = 64
 ANSWERING_CODE = ("units.py", "codec.py", "forward/*.py", "engines/*.py", "serving/*.py", "planning/*.py")
+PASS_CODE = ("units.py", "codec.py", "forward/names.py")
+"""What of it makes a pass of a slow engine, beside the engine's own files: these answers took long to get."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,8 +66,8 @@ def evaluate(scenario: Scenario, *, model: ModelSpec | None = None, device: Devi
 
 def forward(request: ForwardRequest, *, model: ModelSpec | None = None) -> ForwardCost:
     """The price of one forward pass. Raises AggsimError as evaluate does."""
-    bound = request.bind(model or load_model(request.model), load_device(request.device))
-    return bound.cost((request.group,))
+    binding = request.resolve(model or load_model(request.model), load_device(request.device))
+    return _bind(binding).cost((request.group,))
 
 
 def models() -> dict[str, ModelSpec | UnsupportedModelError]:
@@ -106,9 +109,22 @@ def _from_store(key: str, deployment: Deployment) -> Evaluation:
     return computed[0] if computed else codec.unpack(Evaluation, packed, share=ForwardCost)
 
 
-def _bind(deployment: Deployment) -> ForwardModel:
-    """The one place where an engine is bound: what is to be put around a slow one goes here."""
-    return deployment.bind()
+def _bind(deployment: Deployment | Binding) -> ForwardModel:
+    """The one place where an engine is bound; the passes of a slow one are kept."""
+    forward, engine = deployment.bind(), deployment.engine
+    if not getattr(engine, "slow", False):
+        return forward
+    key = cache_key(
+        "passes",
+        code=_code_digest((*PASS_CODE, f"engines/{engine.name}*.py")),
+        model=deployment.model,
+        device=deployment.device,
+        engine=[engine.name, engine.version],
+        layout=deployment.layout,
+        quantization=deployment.quantization,
+        options=asdict(deployment.options) | {"corrections": sorted(deployment.options.corrections)},
+    )
+    return CachedForward(forward=forward, store=default_store(), key=key)
 
 
 def _key(schema: str, deployment: Deployment, model_key: str) -> str:
@@ -116,6 +132,7 @@ def _key(schema: str, deployment: Deployment, model_key: str) -> str:
     return cache_key(
         schema,
         code=_code_digest(),
+        form=codec.signature(Evaluation),
         asked=deployment.asked,
         scenario=deployment.scenario,
         model=model_key,
@@ -130,11 +147,11 @@ def _catalog_model_key(model_id: str) -> str:
 
 
 @functools.cache
-def _code_digest() -> str:
+def _code_digest(parts: tuple[str, ...] = ANSWERING_CODE) -> str:
     """Of the source that answers are made with: an upgraded or edited aggsim never repeats what it used to say."""
     root = Path(__file__).parent
-    digest = hashlib.sha256(codec.signature(Evaluation).encode())
-    for path in sorted(path for part in ANSWERING_CODE for path in root.glob(part)):
+    digest = hashlib.sha256()
+    for path in sorted(path for part in parts for path in root.glob(part)):
         digest.update(path.relative_to(root).as_posix().encode() + b"\0" + path.read_bytes() + b"\0")
     return digest.hexdigest()
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -46,6 +46,16 @@ class Batches:
 
     def __len__(self) -> int:
         return int(self.num_requests.shape[0])
+
+    def rows(self) -> Iterator[Batch]:
+        """The batches as objects, for whoever prices one at a time."""
+        columns = (self.num_requests, self.query_len, self.seq_len, self.is_decode)
+        for num, query, seq, decode in zip(*(column.tolist() for column in columns), strict=True):
+            yield tuple(
+                RequestGroup(num_requests=n, query_len=q, seq_len=s, is_decode=d)
+                for n, q, s, d in zip(num, query, seq, decode, strict=True)
+                if n
+            )
 
     @classmethod
     def of(cls, batches: Iterable[Batch]) -> Batches:

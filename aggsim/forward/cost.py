@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
+
+import numpy as np
 
 from aggsim.forward.batch import FloatArray
 
@@ -73,6 +76,14 @@ class Prices:
 
     latency_s: FloatArray
     available_bytes: FloatArray
+
+    @classmethod
+    def of(cls, costs: Sequence[ForwardCost]) -> Prices:
+        """What passes that were priced one by one come to."""
+        return cls(
+            latency_s=np.array([cost.latency_s for cost in costs], np.float64),
+            available_bytes=np.array([cost.memory.available for cost in costs], np.float64),
+        )
 
     def __len__(self) -> int:
         return int(self.latency_s.shape[0])

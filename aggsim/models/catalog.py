@@ -13,7 +13,7 @@ from aggsim.errors import InputError
 from aggsim.models.parse import parse_config
 from aggsim.models.spec import ModelSpec
 
-__all__ = ["MAX_CONFIG_BYTES", "decode_config", "load_model", "load_model_path", "model_ids"]
+__all__ = ["MAX_CONFIG_BYTES", "decode_config", "load_model", "load_model_path", "model_ids", "raw_config"]
 
 DATA = Path(__file__).parent / "data"
 MAX_CONFIG_BYTES = 2 * 10**6
@@ -31,8 +31,15 @@ def load_model(model_id: str) -> ModelSpec:
     """A bundled model. InputError("model", …) for an id that is not in the catalog, with the closest ones."""
     if model_id not in model_ids():
         raise InputError("model", model_id, f"an id in the catalog{_like(model_id)}")
-    path = DATA / f"{model_id.replace('/', '--', 1)}.json"
+    path = _path(model_id)
     return parse_config(decode_config(path.read_bytes(), model_id), model_id, f"bundled {path.name}")
+
+
+def raw_config(model: ModelSpec) -> Mapping[str, Any] | None:
+    """The config.json that a bundled model was read from; None for any other model, whatever its id."""
+    if model.model_id not in model_ids() or load_model(model.model_id) != model:
+        return None
+    return decode_config(_path(model.model_id).read_bytes(), model.model_id)
 
 
 def load_model_path(path: str | Path) -> ModelSpec:
@@ -66,6 +73,10 @@ def decode_config(data: bytes, name: str) -> Mapping[str, Any]:
     if not isinstance(config, dict):
         raise InputError("model", name, WANTED)
     return config
+
+
+def _path(model_id: str) -> Path:
+    return DATA / f"{model_id.replace('/', '--', 1)}.json"
 
 
 def _reason(error: Exception) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 
 from aggsim.devices.spec import DeviceSpec
 from aggsim.engines import LABEL_ONLY_ENGINES, choose_engine
-from aggsim.engines.base import EngineOptions, ForwardModel
+from aggsim.engines.base import Engine, EngineOptions, ForwardModel
 from aggsim.errors import InputError
 from aggsim.forward.batch import RequestGroup
 from aggsim.forward.layout import layout_problem
@@ -17,7 +17,7 @@ from aggsim.parameters import ATTENTION_MODES, LINEAR_MODES, PARAMETER, Kind, Li
 from aggsim.scenario import ParallelLayout, Quantization
 from aggsim.units import bytes_of_gib
 
-__all__ = ["ForwardRequest"]
+__all__ = ["Binding", "ForwardRequest"]
 
 LAYOUT_KEYS = ("tp", "dp", "pp", "ep", "moe_tp", "moe_dp")
 
@@ -42,6 +42,22 @@ _FIELDS = {
         _field("num_mtp_tokens", "whole", maximum=PARAMETER["mtp"].maximum),
     )
 }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Binding:
+    """What is deployed where, and who prices it."""
+
+    model: ModelSpec
+    device: DeviceSpec
+    engine: Engine
+    layout: ParallelLayout
+    quantization: Quantization
+    options: EngineOptions
+
+    def bind(self) -> ForwardModel:
+        """The engine bound to the deployment."""
+        return self.engine.bind(self.model, self.device, self.layout, self.quantization, self.options)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,8 +111,8 @@ class ForwardRequest:
             law=_read(line, "law", None),
         )
 
-    def bind(self, model: ModelSpec, device: DeviceSpec) -> ForwardModel:
-        """The engine bound to the deployment. Raises InputError or EngineError where it cannot be priced."""
+    def resolve(self, model: ModelSpec, device: DeviceSpec) -> Binding:
+        """The engine that answers, and about what. Raises InputError or EngineError where it cannot be priced."""
         layout = (
             self.layout if model.is_moe else ParallelLayout(tp=self.layout.tp, dp=self.layout.dp, pp=self.layout.pp)
         )
@@ -107,7 +123,14 @@ class ForwardRequest:
             num_mtp_tokens=self.num_mtp_tokens, reserved_bytes=bytes_of_gib(self.reserved_gib), law=self.law
         )
         engine, _ = choose_engine(self.engine, model, device, layout, self.quantization, options)
-        return engine.bind(model, device, layout, self.quantization, options)
+        return Binding(
+            model=model,
+            device=device,
+            engine=engine,
+            layout=layout,
+            quantization=self.quantization,
+            options=options,
+        )
 
 
 def _read(line: Mapping[Any, Any], key: str, *default: Any) -> Any:
