@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from aggsim.forward.collectives import Group
 from aggsim.forward.form import ZERO, Form, feature
 from aggsim.forward.pieces import elementwise, exchange
-from aggsim.forward.quantized import LinearMode, matmul, quantize
+from aggsim.forward.quantized import LinearMode, matmul, quantize, quantized_like
 from aggsim.forward.routing import COLD, GROUPED, HOT
 from aggsim.forward.trace import Tensor, Trace
 from aggsim.models.spec import MoeSpec
@@ -40,8 +40,8 @@ class Rows:
 
     @property
     def foreign(self) -> bool:
-        """The experts are cut over other ranks than the attention: those ranks hold different tokens."""
-        return self.layout.moe_tp > 1 and self.layout.moe_tp != self.layout.tp
+        """With expert parallelism, experts cut over other ranks than the attention: those hold different tokens."""
+        return self.layout.ep > 1 and self.layout.moe_tp > 1 and self.layout.moe_tp != self.layout.tp
 
     @property
     def regathered(self) -> bool:
@@ -49,9 +49,15 @@ class Rows:
         return self.foreign and not self.always_grouped
 
     @property
+    def multiple(self) -> int:
+        """What the rows of an expert are padded to: of tp, or without expert parallelism of moe_tp. They come in
+        multiples of ep."""
+        ranks = self.layout.tp if self.layout.ep > 1 else self.layout.moe_tp
+        return 1 if self.always_grouped or self.layout.ep % ranks == 0 else ranks
+
+    @property
     def pads(self) -> bool:
-        """Rows of an expert may need padding: they come in multiples of ep, so not where tp divides ep."""
-        return self.layout.ep % self.layout.tp > 0 and not self.always_grouped
+        return self.multiple > 1
 
     @property
     def classes(self) -> tuple[int, ...]:
@@ -64,8 +70,7 @@ class Rows:
         return feature(kind, *self._routing)
 
     def of_class(self, kind: str, which: int) -> Form:
-        multiple = self.layout.tp if self.pads else 1
-        return feature(kind, *self._routing, multiple, int(self.regathered), which)
+        return feature(kind, *self._routing, self.multiple, int(self.regathered), which)
 
     @property
     def _routing(self) -> tuple[int, ...]:
@@ -201,11 +206,13 @@ class _Block:
         if not self.grouped:
             return self._activated(self._projected(x))
         x = quantize(self.trace, "experts: quantize input", x, self.mode, present=self.launches)
-        out = Tensor(rows=x.rows, width=self.width)
         if self.spec.gated:
-            name, epilogue, factor, ops = "experts: gate, up and activation", "swiglu", 2, SWIGLU_OPS
+            name, epilogue, factor, ops = "experts: gate, up and activation", "swiglu", 2, float(SWIGLU_OPS)
         else:
-            name, epilogue, factor, ops = "experts: up and activation", "relu2", 1, RELU2_OPS
+            name, epilogue, factor, ops = "experts: up and activation", "relu2", 1, float(RELU2_OPS)
+        out = Tensor(rows=x.rows, width=self.width)
+        if self.mode.group and self.mode.quantizes:  # block-scaled formats are made in the same kernel
+            out, epilogue, ops = quantized_like(out, self.mode), f"{epilogue}_quant", ops + self.mode.quantize_ops
         self._matmul(name, x, Tensor(rows=x.rows, width=self.width * factor), out,
                      f"grouped_{self.mode.kernel}_{epilogue}", x.rows * (self.width * ops))  # fmt: skip
         return out

@@ -35,7 +35,7 @@ TENSOR_CAST_NAMES: dict[str, str] = {
     "grouped_fp8_linear": "tensor_cast.grouped_matmul_fp8.default",
     "grouped_fp8_linear_swiglu": "tensor_cast.grouped_matmul_fp8_swiglu.default",
     "grouped_mxfp4_linear": "tensor_cast.grouped_matmul_mxfp4.default",
-    "grouped_mxfp4_linear_swiglu": "tensor_cast.grouped_matmul_mxfp4_swiglu.default",
+    "grouped_mxfp4_linear_swiglu_quant": "tensor_cast.grouped_matmul_mxfp4_swiglu_quant.default",
     # attention
     "rope": "tensor_cast.apply_rope.default",
     "cache_write": "tensor_cast.reshape_and_cache.default",

@@ -26,7 +26,9 @@ def exchange(
     size: Form | None = None,
     present: Form = ONCE,
 ) -> Tensor:
-    """A collective over a group of two or more ranks; size defaults to x's bytes; returns out."""
+    """A collective over a group of ranks; size defaults to x's bytes; returns out, for a single rank x itself."""
+    if group.size == 1:
+        return x
     collective = Collective(kind=kind, group=group, bytes=x.bytes if size is None else size)
     trace.emit(name, kind, reads=(x,), writes=(out,), collective=collective, present=present)
     return out
@@ -34,8 +36,6 @@ def exchange(
 
 def all_reduce(trace: Trace, name: str, x: Tensor, ranks: int) -> Tensor:
     """Sum of the ranks' partial results; x itself for a single rank."""
-    if ranks <= 1:
-        return x
     return exchange(trace, name, "all_reduce", x, Tensor(rows=x.rows, width=x.width), Group(size=ranks))
 
 

@@ -39,6 +39,12 @@ class LinearMode:
         return self.activation != "fp16"
 
     @property
+    def quantize_ops(self) -> float:
+        """Vector operations per element to quantize; block-scaled formats reduce, convert, and make a scale per block,
+        the others are priced by their bytes alone, as in the original."""
+        return 2 + 1 / self.group if self.group and self.quantizes else 0.0
+
+    @property
     def weight_bytes(self) -> float:
         """Stored bytes per weight, scales included."""
         return self.weight_bits / 8 + self.weight_scale_bytes
@@ -144,8 +150,7 @@ def quantize(trace: Trace, name: str, x: Tensor, mode: LinearMode, *, present: F
     if not mode.quantizes or x.dtype == mode.activation:
         return x
     out = quantized_like(x, mode)
-    # Block-scaled formats reduce, convert, and make a scale per block.
-    vector = {"fp16": x.elements * (2 + 1 / mode.group)} if mode.group else {}
+    vector = {"fp16": x.elements * mode.quantize_ops} if mode.quantize_ops else {}
     trace.emit(name, f"quantize_{mode.suffix}", reads=(x,), writes=(out,), gp_ops=vector, present=present)
     return out
 

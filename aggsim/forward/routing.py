@@ -46,7 +46,7 @@ class ExpertRows:
     def _class(self, multiple: int, alone: int, wanted: int) -> dict[str, Array]:
         """Experts of one class and their rows, padded to a multiple; alone: none are grouped."""
         ep, hot, base = self._ep, self._hot, self._base
-        if multiple == 1 and not alone:  # all grouped, nothing padded
+        if multiple == 1 and not alone and wanted == GROUPED:  # everything, nothing padded
             hit = np.where(base > 0, self._local, hot)
             return {"experts": hit, "launches": np.minimum(hit, 1), "rows_padded": self._rows["rows_received"]}
         zero = np.zeros_like(base)
