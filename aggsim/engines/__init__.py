@@ -13,6 +13,7 @@ from aggsim.scenario import ParallelLayout, Quantization
 
 __all__ = [
     "AUTO_ORDER",
+    "AUTO_VENDORS",
     "BULK_ENGINES",
     "ENGINES",
     "LABEL_ONLY_ENGINES",
@@ -36,9 +37,28 @@ def _linear() -> Engine:
     return LinearEngine()
 
 
-ENGINES: dict[str, Callable[[], Engine]] = {"analytic": _analytic, "linear": _linear}
-AUTO_ORDER = ("analytic",)
+def _silicon() -> Engine:
+    from aggsim.engines.silicon import SiliconEngine
+
+    return SiliconEngine()
+
+
+def _tensor_cast() -> Engine:
+    from aggsim.engines.tensor_cast import TensorCastEngine
+
+    return TensorCastEngine()
+
+
+ENGINES: dict[str, Callable[[], Engine]] = {
+    "analytic": _analytic,
+    "silicon": _silicon,
+    "tensor_cast": _tensor_cast,
+    "linear": _linear,
+}
+AUTO_ORDER = ("silicon", "analytic")
 """What `auto` asks, best evidence first: the first that supports the combination answers."""
+AUTO_VENDORS = {"silicon": ("nvidia",)}
+"""Where `auto` asks an engine at all: for devices of other vendors nobody expects an answer, and none is missed."""
 LABEL_ONLY_ENGINES = ("linear",)
 """Know nothing of model and device, which only label the answer: any layout is taken as given."""
 BULK_ENGINES = ("analytic", "linear")
@@ -67,7 +87,7 @@ def choose_engine(
     """
     passed_over: list[str] = []
     reason = ""
-    candidates = AUTO_ORDER if name == "auto" else (name,)
+    candidates = _auto_candidates(device) if name == "auto" else (name,)
     for candidate in candidates:
         engine = load_engine(candidate)
         reason = engine.availability() or engine.supports(model, device, layout, quantization, options) or ""
@@ -76,3 +96,7 @@ def choose_engine(
             return engine, fallback
         passed_over.append(f"{candidate} could not ({reason.rstrip('.')})")
     raise EngineError(candidates[-1], reason)
+
+
+def _auto_candidates(device: DeviceSpec) -> tuple[str, ...]:
+    return tuple(name for name in AUTO_ORDER if device.vendor in AUTO_VENDORS.get(name, (device.vendor,)))

@@ -91,11 +91,7 @@ class Worker:
             return
         with suppress(OSError):
             _pipe(process.stdin).close()
-        try:
-            process.wait(grace_s)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+        _end(process, grace_s)
         _pipe(process.stdout).close()
 
     def _start(self) -> None:
@@ -179,8 +175,7 @@ class Worker:
         process = self._process
         if len(rest) == MAX_LINE_BYTES or process is None:
             return self._garbage(rest.decode(errors="replace"))
-        process.kill()  # no effect on one that has ended, which is what its closed output says
-        code = process.wait()
+        code = _end(process, GOODBYE_S)  # its output is closed: it is about to end
         if self._listener is not None:
             self._listener.join(GOODBYE_S)
         how = f"ended with signal {-code}" if code < 0 else f"ended with exit code {code}"
@@ -262,6 +257,15 @@ class WorkerPool:
                 self._drop([job for job, end in ends.items() if end <= now])
                 self._changed.wait(max(min(ends.values(), default=now + 60) - now, 0.01))
             self._reaper = None
+
+
+def _end(process: subprocess.Popen[bytes], grace_s: float) -> int:
+    """The exit code of a process that is given this long to end by itself."""
+    try:
+        return process.wait(grace_s)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        return process.wait()
 
 
 def _pipe(stream: IO[bytes] | None) -> IO[bytes]:
