@@ -11,12 +11,12 @@ from aggsim.forward.trace import DTYPE_BYTES
 from aggsim.models.spec import AttentionSpec, Mixer, MlaSpec
 
 KV_BLOCK_TOKENS = 128
-"""Tokens of one KV-cache block; every request's context is kept in whole blocks."""
+"""Tokens of one KV-cache block; the replica's contexts are kept in whole blocks."""
 
 
 def cache_bytes(mixer: Mixer | None, deployment: Deployment) -> Form:
-    """Bytes on one rank, for one layer: whole blocks of every request and one spare; of a window or chunk, only the
-    tokens it can show. A state does not grow with the context."""
+    """Bytes on one rank, for one layer: every context and a token to come, in whole blocks; of a window or chunk, only
+    the tokens it can show. A state does not grow with the context."""
     element = DTYPE_BYTES[deployment.cache_dtype]
     match mixer:
         case None:
@@ -33,4 +33,4 @@ def cache_bytes(mixer: Mixer | None, deployment: Deployment) -> Form:
 
 
 def _blocks(bytes_per_token: float, max_tokens: int = 0) -> Form:
-    return (kv_blocks(KV_BLOCK_TOKENS, max_tokens) + 1.0) * (KV_BLOCK_TOKENS * bytes_per_token)
+    return kv_blocks(KV_BLOCK_TOKENS, max_tokens) * (KV_BLOCK_TOKENS * bytes_per_token)

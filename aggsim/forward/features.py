@@ -51,13 +51,14 @@ PER_REQUEST: dict[str, Callable[..., Array]] = {
     "span": lambda query, seq, most: np.minimum(seq, query + (most - 1)),
     "chosen": lambda query, seq, most: np.minimum(seq, query.astype(float) * most),
     "chunks": lambda query, _, size: -(-query // size),
-    "kv_blocks": lambda _, seq, size, most=0: -(-(np.minimum(seq, most) if most else seq) // size),
+    "kept_tokens": lambda _, seq, most=0: np.minimum(seq, most) + 1 if most else seq + 1,
 }
 """Features that are sums over the requests: kind → number of one request of query_len new and seq_len tokens in all.
 
 pairs: what its queries look at, most caps it for each query (a window, a chunk, the tokens an indexer picks);
 causal_*: the same without the tokens after each query. span: keys a window of `most` shows to any of the queries.
 chosen: keys picked for at least one query when each picks `most`. resumed: 1 where a part has run before.
+kept_tokens: tokens the KV cache holds, one to come included.
 """
 
 
@@ -94,6 +95,10 @@ class _Columns:
         if kind == "any":
             some: Array = self._requests(wanted.phase).sum(axis=1) > 0
             return some
+        if kind == "kv_blocks":
+            # The original rounds the replica's tokens to whole blocks together, not each request's.
+            size, *most = args
+            return -(-self.get(feature_of("kept_tokens", tuple(most), wanted.phase)) // size)
         if kind in _LOGITS:
             return _LOGITS[kind](self)
         tokens = self.get(_TOKENS).astype(np.int64)

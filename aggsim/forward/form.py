@@ -103,8 +103,8 @@ CONTEXT = feature("context")
 
 
 def kv_blocks(block_tokens: int, max_tokens: int = 0) -> Form:
-    """Whole KV blocks of the replica's requests; max_tokens > 0 caps a request's context (sliding window)."""
-    return feature("kv_blocks", block_tokens, max_tokens)
+    """KV blocks of the replica's contexts, each with a token to come; max_tokens > 0 caps a context (sliding window)."""
+    return feature("kv_blocks", block_tokens, max_tokens) if max_tokens else feature("kv_blocks", block_tokens)
 
 
 def compile_forms(forms: Iterable[Form], features: Sequence[Feature]) -> FloatArray:
