@@ -166,7 +166,7 @@ def test_a_stepped_answer(shell: Shell) -> None:
         ("device=ABACUS", "device"),
         ("model=no/such", "model"),
         ("engine=linear", "engine"),
-        ("engine=silicon", "engine"),
+        ("engine=silicon&device=TEST_DEVICE", "engine"),
         ("devices=4096&device=TEST_DEVICE", "devices"),
         ("timing=wave&max_batched_tokens=100", "timing"),
     ],
