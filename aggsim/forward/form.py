@@ -103,7 +103,7 @@ CONTEXT = feature("context")
 
 
 def kv_blocks(block_tokens: int, max_tokens: int = 0) -> Form:
-    """KV blocks of the replica's contexts, each with a token to come; max_tokens > 0 caps a context (sliding window)."""
+    """KV blocks of the replica's contexts, each with a token to come; max_tokens > 0 caps a context (window)."""
     return feature("kv_blocks", block_tokens, max_tokens) if max_tokens else feature("kv_blocks", block_tokens)
 
 

@@ -29,7 +29,7 @@ def value(kind: str, args: tuple[int, ...], batch: tuple[RequestGroup, ...], pha
 
 @given(batch=batches, most=st.integers(1, 50))
 def test_pairs_spans_and_blocks(batch: tuple[RequestGroup, ...], most: int) -> None:
-    expected = dict.fromkeys(("pairs", "causal", "full", "span", "chosen", "blocks", "chunks", "resumed"), 0)
+    expected = dict.fromkeys(("pairs", "causal", "full", "span", "chosen", "kept", "chunks", "resumed"), 0)
     for group in batch:
         positions = range(group.seq_len - group.query_len, group.seq_len)
         seen = {key for p in positions for key in range(max(0, p + 1 - most), p + 1)}
@@ -39,7 +39,7 @@ def test_pairs_spans_and_blocks(batch: tuple[RequestGroup, ...], most: int) -> N
             "full": sum(p + 1 for p in positions),
             "span": len(seen),
             "chosen": min(group.seq_len, group.query_len * most),
-            "blocks": -(-min(group.seq_len, most) // 7),
+            "kept": min(group.seq_len, most) + 1,
             "chunks": -(-group.query_len // most),
             "resumed": int(group.seq_len > group.query_len),
         }
@@ -50,7 +50,7 @@ def test_pairs_spans_and_blocks(batch: tuple[RequestGroup, ...], most: int) -> N
     assert value("causal_pairs", (), batch) == expected["full"]
     assert value("span", (most,), batch) == expected["span"]
     assert value("chosen", (most,), batch) == expected["chosen"]
-    assert value("kv_blocks", (7, most), batch) == expected["blocks"]
+    assert value("kv_blocks", (7, most), batch) == -(-expected["kept"] // 7)
     assert value("chunks", (most,), batch) == expected["chunks"]
     assert value("resumed", (), batch) == expected["resumed"]
 
