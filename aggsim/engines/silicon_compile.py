@@ -11,8 +11,8 @@ from typing import Any
 
 from aggsim.engines.silicon_forward import MemoryFormulas
 from aggsim.engines.silicon_models import has_own_config, model_folder
-from aggsim.engines.silicon_ops import Call, Phase, Program
-from aggsim.engines.silicon_quantization import Formats, candidates
+from aggsim.engines.silicon_ops import Call, Phase, Program, members
+from aggsim.engines.silicon_quantization import MATMUL_TABLES, Formats, candidates
 from aggsim.engines.silicon_tables import Tables, captured_log, open_tables
 from aggsim.models.spec import ModelSpec
 from aggsim.scenario import ParallelLayout, Quantization
@@ -78,7 +78,7 @@ def compile_deployment(
 def _build(
     model: ModelSpec, tables: Tables, layout: ParallelLayout, formats: Formats, num_mtp_tokens: int
 ) -> tuple[Compiled, Any]:
-    """The deployment with no notes yet, and the package's model configuration with every format filled in."""
+    """The deployment, noting only what was substituted, and the package's model configuration with all formats."""
     import aiconfigurator_core
     from aiconfigurator_core.sdk.backends.factory import get_backend
     from aiconfigurator_core.sdk.config_builders import apply_nextn, build_model_config
@@ -112,8 +112,9 @@ def _build(
         database=tables.database,
     )
     operators = json.loads(spec)
+    substituted = _substitute([*operators["context_ops"], *operators["generation_ops"]], tables.backend)
     program = Program(
-        handle=EngineHandle(bytes(aiconfigurator_core.engine_spec_bincode_from_json(spec))),
+        handle=EngineHandle(bytes(aiconfigurator_core.engine_spec_bincode_from_json(json.dumps(operators)))),
         prefill=Phase(operators["context_ops"], decode=False),
         decode=Phase(operators["generation_ops"], decode=True),
     )
@@ -130,7 +131,21 @@ def _build(
         activation_floor=activation(1),
         activation_per_token=activation(LARGE_PASS) / LARGE_PASS,
     )
-    return Compiled(program=program, memory=memory, notes=()), config
+    return Compiled(program=program, memory=memory, notes=substituted), config
+
+
+def _substitute(operators: list[dict[str, Any]], backend: str) -> tuple[str, ...]:
+    """Point matmuls at the tables of MATMUL_TABLES, in place; what was done, in sentences."""
+    done = {}
+    for matmul in (part["Gemm"] for operator in operators for part in members(operator) if "Gemm" in part):
+        instead = MATMUL_TABLES.get((backend, matmul["quant_mode"]))
+        if instead is not None:
+            done[matmul["quant_mode"]] = instead
+            matmul["quant_mode"] = instead
+    return tuple(
+        f"Matmuls in {wanted} are read from the table of {instead}: {backend}'s own hold a benchmark's launch time."
+        for wanted, instead in done.items()
+    )
 
 
 def _unmeasured(program: Program) -> str:
@@ -147,7 +162,7 @@ def _unmeasured(program: Program) -> str:
 
 def _notes(built: Compiled, tables: Tables, chosen: str, num_mtp_tokens: int) -> list[str]:
     program = built.program
-    notes = [f"Measured tables: {tables.title}, read as {chosen}."]
+    notes = [f"Measured tables: {tables.title}, read as {chosen}.", *built.notes]
     families = {family for phase in (program.prefill, program.decode) for op in phase.ops for family in op.families}
     used = {TABLES_OF[family] for family in families if family in TABLES_OF} & tables.donors.keys()
     for donor in sorted({tables.donors[table] for table in used}):

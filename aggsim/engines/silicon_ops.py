@@ -16,7 +16,7 @@ from typing import Any
 
 from aggsim.forward.cost import Bound, Source
 
-__all__ = ["SOURCES", "Call", "Entry", "Phase", "Program", "SiliconOp"]
+__all__ = ["SOURCES", "Call", "Entry", "Phase", "Program", "SiliconOp", "members"]
 
 Entry = tuple[str, float, str]
 """Operator of the package, milliseconds, where the package has the number from."""
@@ -93,15 +93,15 @@ class SiliconOp:
 
     @classmethod
     def of(cls, spec: dict[str, Any]) -> SiliconOp:
-        members = list(_members(spec))
-        families = frozenset(family for member in members for family in member)
+        parts = list(members(spec))
+        families = frozenset(family for part in parts for family in part)
         (fields,) = spec.values()
         return cls(
             name=fields["name"],
             kernel=KERNELS.get(min(families, key=_rank), "other"),
-            calls=max(float(leaf.get("scale_factor", 1.0)) for member in members for leaf in member.values()),
+            calls=max(float(leaf.get("scale_factor", 1.0)) for part in parts for leaf in part.values()),
             families=families,
-            leaves=tuple(json.dumps(member) for member in members),
+            leaves=tuple(json.dumps(part) for part in parts),
         )
 
     @property
@@ -129,7 +129,7 @@ def _rank(family: str) -> tuple[int, str]:
     return (0 if family not in SHARED else 1 if KERNELS[family] == "grouped_matmul" else 2), family
 
 
-def _members(spec: dict[str, Any]) -> Iterable[dict[str, Any]]:
+def members(spec: dict[str, Any]) -> Iterable[dict[str, Any]]:
     """The operator itself, or those that a composite one runs."""
     ((family, fields),) = spec.items()
     match family:
@@ -139,7 +139,7 @@ def _members(spec: dict[str, Any]) -> Iterable[dict[str, Any]]:
             parts = [fields["primary"], *fields["fallback"]]
         case _:
             return [spec]
-    return [leaf for part in parts for leaf in _members(part)]
+    return [leaf for part in parts for leaf in members(part)]
 
 
 class Phase:
