@@ -49,7 +49,7 @@ PER_REQUEST: dict[str, Callable[..., Array]] = {
     "causal_pairs": _causal_pairs,
     "causal_chunk_pairs": _causal_chunk_pairs,
     "span": lambda query, seq, most: np.minimum(seq, query + (most - 1)),
-    "chosen": lambda query, seq, most: np.minimum(seq, query.astype(float) * most),
+    "chosen": lambda query, seq, most: np.minimum(seq, query * most),
     "chunks": lambda query, _, size: -(-query // size),
     "kept_tokens": lambda _, seq, most=0: np.minimum(seq, most) + 1 if most else seq + 1,
 }
@@ -63,11 +63,16 @@ kept_tokens: tokens the KV cache holds, one to come included.
 
 
 class _Columns:
-    """Lazy evaluation of features over (N, G) columns, sums over the G groups."""
+    """Lazy evaluation of features over (N, G) columns, sums over the G groups.
+
+    In floats: products of counts may pass 2^63. Of a single group, shape (N,), there is nothing to sum.
+    """
 
     def __init__(self, num: Array, query: Array, seq: Array, decode: BoolArray) -> None:
-        self._num: dict[Phase, Array] = {"all": num}
-        self._query, self._seq, self._decode = query, seq, decode
+        if num.shape[1] == 1:
+            num, query, seq, decode = num[:, 0], query[:, 0], seq[:, 0], decode[:, 0]
+        self._num: dict[Phase, Array] = {"all": num.astype(float)}
+        self._query, self._seq, self._decode = query.astype(float), seq.astype(float), decode
         self._known: dict[Feature, Array] = {}
         self._experts: dict[tuple[int, ...], ExpertRows] = {}
 
@@ -83,18 +88,18 @@ class _Columns:
             num = self._num[phase] = self._num["all"] * (self._decode == (phase == "decode"))
         return num
 
+    def _total(self, phase: Phase, each: Array) -> Array:
+        total: Array = self._requests(phase) * each
+        return total if total.ndim == 1 else total.sum(axis=1)
+
     def _evaluate(self, wanted: Feature) -> Array:
         kind, args = wanted.kind, wanted.args
         if kind in PER_REQUEST:
-            # Products of counts may pass 2^63: floats.
-            each = PER_REQUEST[kind](self._query, self._seq, *args)
-            total: Array = (self._requests(wanted.phase) * each.astype(float)).sum(axis=1)
-            return total
+            return self._total(wanted.phase, PER_REQUEST[kind](self._query, self._seq, *args))
         if kind == "one":
             return np.ones(len(self._query))
         if kind == "any":
-            some: Array = self._requests(wanted.phase).sum(axis=1) > 0
-            return some
+            return self._total(wanted.phase, self._query) > 0
         if kind == "kv_blocks":
             # The original rounds the replica's tokens to whole blocks together, not each request's.
             size, *most = args

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import reduce
+from itertools import chain
 
 import numpy as np
 
 from aggsim.forward.batch import Batch, Batches, FloatArray, IntArray
-from aggsim.forward.cost import Bound, BoundTimes, ForwardCost, OpCost, Prices
+from aggsim.forward.cost import BoundTimes, ForwardCost, MemoryUse, OpCost, Prices
 from aggsim.forward.features import evaluate
-from aggsim.forward.roofline import OperatorColumns, StagePricer
+from aggsim.forward.roofline import StagePricer
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,20 +30,25 @@ class Pricer:
     def cost(self, batch: Batch) -> ForwardCost:
         """Price one pass in detail; operators and bounds are those of the critical path, so they add up to it."""
         whole, part, parts = self._cut(Batches.of([batch]))
-        columns, memories, times = [], [], []
-        for stage in self.stages:
-            row = evaluate(stage.features, part)[0]
-            kept = row if part is whole else evaluate(stage.features, whole)[0]
-            columns.append(stage.operators(row))
-            memories.append(stage.memory(row, kept))
-            times.append(sum(amounts[1] for amounts in columns[-1].amounts))
-        slowest = times.index(max(times))
-        repeats = [int(parts[0]) if i == slowest else 1 for i in range(len(times))]
+        rows = [evaluate(stage.features, part) for stage in self.stages]
+        repeats = [1] * len(rows)
+        if part is not whole:
+            times = [float(stage.latency_s(row)[0]) for stage, row in zip(self.stages, rows, strict=True)]
+            repeats[times.index(max(times))] = int(parts[0])
+        operators: list[list[OpCost]] = []
+        bounds: list[BoundTimes] = []
+        memories: list[MemoryUse] = []
+        for stage, row, repeat in zip(self.stages, rows, repeats, strict=True):
+            kept = row if part is whole else evaluate(stage.features, whole)
+            found, by_side = stage.operators(row[0], repeat)
+            operators.append(found)
+            bounds.append(by_side)
+            memories.append(stage.memory(row[0], kept[0]))
         return ForwardCost(
-            latency_s=sum(time * n for time, n in zip(times, repeats, strict=True)),
+            latency_s=sum(op.total_s for found in operators for op in found),
             memory=min(memories, key=lambda memory: memory.available),
-            bound_s=_bounds(columns, repeats),
-            ops=_merged(self.stages, columns, repeats),
+            bound_s=reduce(_added, bounds),
+            ops=_merged(operators),
             source="analytic",
         )
 
@@ -71,54 +78,35 @@ class Pricer:
         return whole, replace(whole, num_requests=-(-whole.num_requests // parts[:, None])), parts
 
 
-def _bounds(columns: list[OperatorColumns], repeats: list[int]) -> BoundTimes:
-    sums = [0.0] * 4
-    for column, n in zip(columns, repeats, strict=True):
-        sums = [total + n * seconds for total, seconds in zip(sums, column.bound_s, strict=True)]
-    memory, communication, mma, gp = sums
-    return BoundTimes(memory=memory, communication=communication, mma=mma, gp=gp)
+def _added(a: BoundTimes, b: BoundTimes) -> BoundTimes:
+    return BoundTimes(
+        memory=a.memory + b.memory,
+        communication=a.communication + b.communication,
+        mma=a.mma + b.mma,
+        gp=a.gp + b.gp,
+    )
 
 
-@dataclass(slots=True)
-class _Sum:
-    """Operators of one kind so far."""
-
-    amounts: list[float]
-    """As in OperatorColumns.amounts."""
-    longest_s: float
-    bound: Bound
-
-
-def _merged(stages: tuple[StagePricer, ...], columns: list[OperatorColumns], repeats: list[int]) -> tuple[OpCost, ...]:
-    """One entry for each kind of operator that runs: sums, and the bound of the one that takes longest."""
-    sums: dict[tuple[str, str], _Sum] = {}
-    for stage, column, n in zip(stages, columns, repeats, strict=True):
-        for operator, bound, amounts in zip(stage.stage.operators, column.bound, column.amounts, strict=True):
-            calls, total_s = amounts[0] * n, amounts[1] * n
-            if round(calls) == 0:
-                continue
-            scaled = amounts if n == 1 else [amount * n for amount in amounts]
-            known = sums.get(key := (operator.name, operator.kernel))
-            if known is None:
-                sums[key] = _Sum(scaled, total_s, bound)
-                continue
-            known.amounts = [a + b for a, b in zip(known.amounts, scaled, strict=True)]
-            if total_s > known.longest_s:
-                known.longest_s, known.bound = total_s, bound
-    return tuple(_op_cost(name, kernel, found) for (name, kernel), found in sums.items())
+def _merged(stages: list[list[OpCost]]) -> tuple[OpCost, ...]:
+    """One entry for each kind of operator."""
+    if len(stages) == 1:
+        return tuple(stages[0])
+    kinds: dict[tuple[str, str], OpCost] = {}
+    for op in chain.from_iterable(stages):
+        known = kinds.get(kind := (op.name, op.kernel))
+        kinds[kind] = op if known is None else _joined(known, op)
+    return tuple(kinds.values())
 
 
-def _op_cost(name: str, kernel: str, found: _Sum) -> OpCost:
-    calls, total_s, mma_ops, gp_ops, memory_bytes, communication_bytes = found.amounts
-    return OpCost(
-        name=name,
-        kernel=kernel,
-        calls=round(calls),
-        total_s=total_s,
-        bound=found.bound,
-        source="analytic",
-        mma_ops=mma_ops,
-        gp_ops=gp_ops,
-        memory_bytes=memory_bytes,
-        communication_bytes=communication_bytes,
+def _joined(a: OpCost, b: OpCost) -> OpCost:
+    """The same operator in two stages: sums, and the bound of the longer one."""
+    return replace(
+        a,
+        calls=a.calls + b.calls,
+        total_s=a.total_s + b.total_s,
+        bound=a.bound if a.total_s >= b.total_s else b.bound,
+        mma_ops=a.mma_ops + b.mma_ops,
+        gp_ops=a.gp_ops + b.gp_ops,
+        memory_bytes=a.memory_bytes + b.memory_bytes,
+        communication_bytes=a.communication_bytes + b.communication_bytes,
     )

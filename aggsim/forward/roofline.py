@@ -10,7 +10,7 @@ import numpy as np
 from aggsim.devices.spec import DeviceSpec
 from aggsim.forward.batch import FloatArray
 from aggsim.forward.bulk import FoldedSum
-from aggsim.forward.cost import Bound, MemoryUse
+from aggsim.forward.cost import Bound, BoundTimes, MemoryUse, OpCost
 from aggsim.forward.decoder import Stage
 from aggsim.forward.form import ONCE, ZERO, Feature, Form, compile_forms, features_of
 from aggsim.forward.times import OperatorTimes
@@ -18,17 +18,6 @@ from aggsim.forward.trace import Operator
 
 _TIMES = ("memory", "mma", "gp", "ring", "tree", "static")
 _BOUNDS: tuple[Bound, ...] = ("unknown", "memory", "communication", "mma", "gp")
-
-
-@dataclass(frozen=True, slots=True)
-class OperatorColumns:
-    """Every operator of a stage in one batch, the layers that run it together."""
-
-    amounts: list[list[float]]
-    """For each operator: calls, total_s, mma_ops, gp_ops, memory_bytes, communication_bytes."""
-    bound: list[Bound]
-    bound_s: tuple[float, float, float, float]
-    """Seconds of the operators that memory, communication, matrix and vector units bound."""
 
 
 @dataclass(slots=True)
@@ -47,6 +36,12 @@ class StagePricer:
     _weight_bytes: float = field(init=False)
     _fast: FoldedSum = field(init=False)
     _detail: FloatArray | None = field(init=False, default=None)
+    _kinds: list[tuple[str, str]] = field(init=False)
+    """Name and kernel of each kind of operator, in order."""
+    _members: list[list[int]] = field(init=False)
+    """The operators of each kind."""
+    _member: FloatArray = field(init=False)
+    """1 where an operator is of a kind, shape (operators, kinds)."""
 
     def __post_init__(self) -> None:
         operators = self.stage.operators
@@ -63,6 +58,14 @@ class StagePricer:
         self._kv = compile_forms([self.stage.kv_bytes], self.features)[:, 0]
         self._weight_bytes = self.stage.weight_bytes
         self._fast = FoldedSum.of(self._time, self._calls)
+
+        kinds: dict[tuple[str, str], list[int]] = {}
+        for i, operator in enumerate(operators):
+            kinds.setdefault((operator.name, operator.kernel), []).append(i)
+        self._kinds, self._members = list(kinds), list(kinds.values())
+        self._member = np.zeros((len(operators), len(kinds)))
+        for kind, members in enumerate(self._members):
+            self._member[members, kind] = 1.0
 
     def latency_s(self, matrix: FloatArray) -> FloatArray:
         """Seconds of the stage, shape (N,), given the features of N batches, shape (N, F)."""
@@ -90,29 +93,51 @@ class StagePricer:
             total=total,
         )
 
-    def operators(self, row: FloatArray) -> OperatorColumns:
-        """Every operator of one batch, given its feature row, shape (F,)."""
+    def operators(self, row: FloatArray, repeat: int = 1) -> tuple[list[OpCost], BoundTimes]:
+        """Every kind of operator that runs `repeat` times in one batch, given its feature row, shape (F,).
+
+        And the time by what bounds each operator.
+        """
         if self._detail is None:
             self._detail = self._detailed()
-        table = (row @ self._detail).reshape(-1, len(self._calls)) * self._calls
+        table = (row @ self._detail).reshape(-1, len(self._calls)) * (self._calls * repeat)
         memory, mma, gp, ring, tree, static = table[: len(_TIMES)]
         calls, *work = table[len(_TIMES) :]
         transfer, compute = np.minimum(ring, tree), mma + gp
         longest = np.maximum(np.maximum(memory, transfer), compute)
+        total_s = longest + static
         by_memory = (memory == longest) & (longest > 0)
         by_transfer = (transfer == longest) & (longest > memory)
         by_compute = longest > np.maximum(memory, transfer)
-        bound = by_memory * 1 + by_transfer * 2 + by_compute * np.where(mma >= gp, 3, 4)
-        return OperatorColumns(
-            amounts=np.stack((calls, longest + static, *work), axis=1).tolist(),
-            bound=[_BOUNDS[side] for side in bound.tolist()],
-            bound_s=(
-                float(memory @ by_memory),
-                float(transfer @ by_transfer),
-                float(mma @ by_compute),
-                float(gp @ by_compute),
-            ),
+        bound = (by_memory * 1 + by_transfer * 2 + by_compute * np.where(mma >= gp, 3, 4)).tolist()
+        sums = np.stack((calls, total_s, *work)) @ self._member
+        operators = []
+        for (name, kernel), members, amounts in zip(self._kinds, self._members, sums.T.tolist(), strict=True):
+            calls_of_kind = round(amounts[0])
+            if calls_of_kind == 0:
+                continue
+            longest_member = members[0] if len(members) == 1 else max(members, key=total_s.__getitem__)
+            operators.append(
+                OpCost(
+                    name=name,
+                    kernel=kernel,
+                    calls=calls_of_kind,
+                    total_s=amounts[1],
+                    bound=_BOUNDS[bound[longest_member]],
+                    source="analytic",
+                    mma_ops=amounts[2],
+                    gp_ops=amounts[3],
+                    memory_bytes=amounts[4],
+                    communication_bytes=amounts[5],
+                )
+            )
+        bounds = BoundTimes(
+            memory=float(memory @ by_memory),
+            communication=float(transfer @ by_transfer),
+            mma=float(mma @ by_compute),
+            gp=float(gp @ by_compute),
         )
+        return operators, bounds
 
     def _detailed(self) -> FloatArray:
         """Times and amounts of every operator side by side, shape (F, columns · operators)."""
