@@ -17,6 +17,7 @@ The end of input means shut down: at once, also in the middle of a pass, so no w
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import hashlib
 import importlib.metadata
@@ -129,10 +130,9 @@ class Deployment:
 
     def cost(self, batch: list[dict[str, Any]], reserved_gib: float) -> dict[str, Any]:
         """The answer to one batch of groups, whatever was asked before."""
-        import torch
         from tensor_cast.core.input_generator import RequestInfo, generate_inputs, generate_inputs_varlen
 
-        torch._dynamo.reset()
+        forget_last_pass()
         self._runner.user_input.reserved_memory_gb = reserved_gib
         self._runner.model_weight_size_gb = self._weight_gib  # it takes a vision tower off anew in every pass
         shapes = [{name: group[name] for name in ("query_len", "seq_len", "is_decode")} for group in batch]
@@ -160,6 +160,19 @@ class Deployment:
             },
             "ops": operators(event for runtime in runtimes for event in runtime.event_list),
         }
+
+
+def forget_last_pass() -> None:
+    """Compiled graphs, which pile up, and what the memory tracker holds equal: it goes by id(), and ids come again."""
+    import torch._dynamo
+
+    torch._dynamo.reset()
+    with contextlib.suppress(ImportError, AttributeError):  # another commit may do without
+        from tensor_cast.performance_model.op_invoke_info import Region
+
+        Region.equivalent_tensor_id_manager = type(Region.equivalent_tensor_id_manager)()
+        Region.root_region_id_to_reference_count.clear()
+        Region.region_id_to_root_region_id.clear()
 
 
 def operators(events: Any) -> list[list[Any]]:

@@ -39,6 +39,10 @@ def generate_inputs(): ...
 def generate_inputs_varlen(): ...
 """,
     "tensor_cast/performance_model/__init__.py": "",
+    "tensor_cast/performance_model/op_invoke_info.py": """
+class Region:
+    equivalent_tensor_id_manager, root_region_id_to_reference_count, region_id_to_root_region_id = set(), {}, {}
+""",
     "tensor_cast/performance_model/bound_analyzer.py": """
 class BoundAnalyzer:
     @staticmethod
@@ -50,6 +54,7 @@ import json, os, pathlib, sys, time
 from types import SimpleNamespace
 
 import torch._dynamo
+from tensor_cast.performance_model.op_invoke_info import Region
 
 HOME = pathlib.Path(__file__).parent.parent.parent
 
@@ -83,9 +88,12 @@ class ModelRunner:
         if what == 16:
             (HOME / "sleeping").write_text(str(os.getpid()))
             time.sleep(60)
+        Region.equivalent_tensor_id_manager.add(what)
+        Region.region_id_to_root_region_id[len(self.calls)] = what
         self.calls.append([generate_inputs_func.__name__, [list(vars(request).values()) for request in requests]])
         self.seen |= {"calls": self.calls, "folder_is_gone": not pathlib.Path(self.user_input.model_id).exists()}
-        (HOME / "seen.json").write_text(json.dumps(self.seen | {"resets": torch._dynamo.resets}))
+        self.seen |= {"resets": torch._dynamo.resets, "remembered": len(Region.region_id_to_root_region_id)}
+        (HOME / "seen.json").write_text(json.dumps(self.seen))
         weight, reserved = self.model_weight_size_gb, self.user_input.reserved_memory_gb
         self.model_weight_size_gb -= 1.0  # as the real one does with a vision tower
         for stage in range(self.user_input.pp_size):

@@ -171,6 +171,7 @@ def test_a_pass_does_not_depend_on_the_one_before(home: Path, bind: Callable[...
     costs = {forward.cost((make_group(num_requests=n),)) for n in (1, 1, 7)}
     assert len(costs) == 1
     assert seen(home)["resets"] == 3
+    assert seen(home)["remembered"] == 1
 
 
 def test_one_group_is_given_as_a_whole_and_several_request_by_request(
