@@ -51,7 +51,8 @@ def compile_deployment(
     """The deployment, or in one sentence what it lacks. The caller holds silicon_tables.LOCK."""
     tables = open_tables(system, backend)
     refusal, wanted = "", ""
-    for formats in candidates(model, quantization, own_config=has_own_config(model)):
+    own_config = has_own_config(model)
+    for formats in candidates(model, quantization, backend=backend, system=system, own_config=own_config):
         with captured_log() as log:
             try:
                 built, config = _build(model, tables, layout, formats, num_mtp_tokens)

@@ -53,6 +53,10 @@ EXPERT_FORMATS: dict[str, tuple[str, ...]] = {
     "nvfp4": ("nvfp4",),
 }
 
+MXFP8_ACTIVATIONS = frozenset(("trtllm", system) for system in ("b200_sxm", "b300_sxm", "gb200", "rtx_pro_6000_server"))
+"""(framework, system) where MXFP4 experts compute on MXFP8 activations, whatever the checkpoint's own 16 bits:
+TensorRT-LLM's default on Blackwell. Elsewhere the activations stay BF16."""
+
 KV_CACHE_FORMATS: dict[str, str] = {"none": "bfloat16", "fp8": "fp8"}
 ATTENTION_FORMATS: dict[str, tuple[str, ...]] = {"bfloat16": ("bfloat16",), "fp8": ("fp8", "bfloat16")}
 """Format of the KV cache → what attention computes in, best first."""
@@ -87,16 +91,21 @@ def quantization_problem(model: ModelSpec, quantization: Quantization) -> str | 
     return None
 
 
-def candidates(model: ModelSpec, quantization: Quantization, *, own_config: bool) -> Iterator[Formats]:
+def candidates(
+    model: ModelSpec, quantization: Quantization, *, backend: str, system: str, own_config: bool
+) -> Iterator[Formats]:
     """Choices to try, best first; own_config: the package knows the checkpoint."""
     kvcache = KV_CACHE_FORMATS[quantization.attention]
     experts: tuple[str | None, ...] = EXPERT_FORMATS[quantization.experts] if model.is_moe else (None,)
-    pairs: list[tuple[str | None, str | None]] = list(product(LINEAR_FORMATS[quantization.linear], experts))
+    narrow = model.is_moe and quantization.experts == "mxfp4" and (backend, system) in MXFP8_ACTIVATIONS
+    pairs: list[tuple[str | None, str | None]] = list(
+        product(LINEAR_FORMATS[quantization.linear], experts[::-1] if narrow else experts)
+    )
     own = model.quantization
     as_published = own is not None and (own.linear, own.experts) == (quantization.linear, quantization.experts)
     if model.is_moe or (own is not None and as_published and "block" in own.source):
         pairs.sort(key=lambda pair: -pair.count("fp8_block"))
-    if as_published and own_config:
+    if as_published and own_config and not narrow:
         pairs.insert(0, (None, None))
     for (gemm, moe), fmha in product(pairs, ATTENTION_FORMATS[kvcache]):
         yield Formats(gemm=gemm, moe=moe, kvcache=kvcache, fmha=fmha)

@@ -451,6 +451,14 @@ def test_fp8_attention_of_deepseek_falls_back_to_bf16() -> None:
 
 
 @needs_package
+@pytest.mark.slow
+def test_mxfp4_experts_of_tensorrt_llm_on_blackwell_take_8_bit_activations() -> None:
+    asked: dict[str, Any] = {"layout": ParallelLayout(tp=1), "quantization": Quantization(experts="mxfp4")}
+    for backend, read_as in (("trtllm", "experts w4a8_mxfp4_mxfp8,"), ("vllm", "experts w4a16_mxfp4,")):
+        assert read_as in bind("openai/gpt-oss-120b", "B200_SXM_180G", backend=backend, **asked).warnings[0]
+
+
+@needs_package
 def test_tables_lent_by_another_framework_are_named() -> None:
     lent = "What vllm lacks in the tables mla_context_module and mla_generation_module was measured with trtllm"
     assert any(text.startswith(lent) for text in bind(LATENT).warnings)
