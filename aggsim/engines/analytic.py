@@ -35,10 +35,14 @@ class AnalyticForward:
 
 @dataclass(frozen=True, slots=True)
 class AnalyticEngine:
-    """Equal to TensorCast's analytic model (Ascend/msmodeling at commit 84fec85), to the goldens' tolerance."""
+    """Equal to TensorCast's analytic model (Ascend/msmodeling at commit 84fec85) where that can price a model.
+
+    Not where it falls back to unfused operators, ignores windows and sinks, or has no operator at all: those families
+    run the fused kernels of serving engines here. Where it is wrong, options.corrections name what to correct.
+    """
 
     name: str = "analytic"
-    version: str = "1"
+    version: str = "2"
 
     def availability(self) -> str | None:
         return None

@@ -69,11 +69,13 @@ LINEAR: dict[str, LinearMode] = {
     "w8a8_dynamic": _int8("dynamic"),
     "w4a8_static": _int4("static"),
     "w4a8_dynamic": _int4("dynamic"),
-    # 4-bit weights with 16-bit scales a group of 128, unpacked beside a 16-bit matmul (GPTQ, AWQ, compressed-tensors).
+    # 4-bit weights with a 16-bit scale for every 128, unpacked beside a 16-bit matmul: GPTQ (Frantar et al., 2022),
+    # AWQ (Lin et al., 2023), the pack-quantized format of compressed-tensors; the unpacking as in the W4A8 modes.
     "w4a16": LinearMode(
         weight_bits=4, weight_scale_bytes=2 / 128, unpack_ops=1.0, group=128, kernel="weight_only_linear"
     ),
     "fp8": LinearMode(activation="fp8", weight_bits=8, mma="fp8", kernel="fp8_linear", suffix="dynamic"),
+    # An E8M0 scale for every 32 weights and activations: OCP Microscaling Formats 1.0.
     "mxfp4": LinearMode(
         activation="fp4",
         weight_bits=4,
@@ -85,6 +87,7 @@ LINEAR: dict[str, LinearMode] = {
         suffix="mxfp4",
         merges_unequal=False,
     ),
+    # An E4M3 scale for every 16, applied in the matrix units as MXFP4's are (NVIDIA Blackwell, cuBLAS block scaling).
     "nvfp4": LinearMode(
         activation="fp4",
         weight_bits=4,

@@ -97,7 +97,7 @@ def test_weights_of_every_property() -> None:
 
 
 def test_a_norm_over_all_heads_adds_up_over_the_ranks() -> None:
-    spec = {"qk_norm": True, "qk_norm_scope": "layer"}
+    spec: dict[str, Any] = {"qk_norm": True, "qk_norm_scope": "layer"}
     assert "query and key norm: all-reduce" not in names(priced(**spec))
     reduced = named(priced(decode(1000, 8), tp=4, **spec), "query and key norm: all-reduce")
     assert reduced.communication_bytes == 8 * 2 * 4
