@@ -4,8 +4,9 @@ import streamlit as st
 
 from aggsim.ui.frame import draw_frame
 from aggsim.ui.navigation import in_app, page_list
+from aggsim.ui.style import asset
 
-st.set_page_config(page_title="aggsim", page_icon=":material/speed:", layout="wide", initial_sidebar_state=340)
+st.set_page_config(page_title="aggsim", page_icon=asset("icon.svg"), layout="wide", initial_sidebar_state=340)
 
 page = st.navigation(page_list(), position="top")
 with in_app():

@@ -31,7 +31,7 @@ with page_body() as theme:
         parts, capacity = tables.memory_parts(evaluation), gib(evaluation.memory.total)
         draw_chart(charts.memory_chart(parts, theme, titles.memory_use(evaluation), capacity))
 
-    passes = tables.passes(evaluation)
+    passes = {name: cost for name, cost in tables.passes(evaluation).items() if len(cost.ops) > 1}
     for column, (name, cost) in zip(st.columns(2, gap="large"), passes.items(), strict=False):
         with column:
             title = titles.operators(name, cost)

@@ -100,7 +100,7 @@ def operators_chart(frame: pd.DataFrame, theme: Theme, name: str, title: str) ->
     y = alt.Y("operator:N", title=None, sort=None, axis=alt.Axis(labelColor=theme.ink, labelLimit=170))
     # The label needs room to the right of the longest bar.
     longest = float(frame["ms"].max()) if len(frame) else 0.0
-    scale = alt.Scale(domain=[0, longest * 1.35 or 1], nice=False)
+    scale = alt.Scale(domain=[0, longest * 1.5 or 1], nice=False)
     x = alt.X("ms:Q", title="ms per pass", axis=alt.Axis(tickCount=5), scale=scale)
     tooltip = [
         alt.Tooltip("operator:N"),
@@ -113,7 +113,7 @@ def operators_chart(frame: pd.DataFrame, theme: Theme, name: str, title: str) ->
     colour = _colour("bound", BOUNDS_AND_REST, theme.colours(BOUNDS_AND_REST), legend=None)
     bars = alt.Chart(frame).mark_bar(size=15).encode(y, x, colour, tooltip=tooltip)
     labels = alt.Chart(frame).mark_text(align="left", dx=5, color=theme.muted).encode(y, x, alt.Text("label:N"))
-    return finished([bars, labels], theme, name, title, 60 + 24 * max(len(frame), 1))
+    return finished([bars, labels], theme, name, title, 88 + 24 * max(len(frame), 1))
 
 
 def _stacked(

@@ -21,6 +21,7 @@ class Tile:
     help: str
     exact: str
     note: str = ""
+    """One or two lines."""
     share: float | None = None
     ok: bool | None = None
     """Meets its limit or not; None: it has none."""
@@ -83,7 +84,7 @@ def _tpot(evaluation: Evaluation) -> Tile:
         label=f"TPOT {TPOT_LABELS[timing]}",
         value=value,
         unit=unit,
-        note=f"{note} · {beside}" if note else beside,
+        note=f"{note}\n{beside}" if note else beside,
         help="Time per output token, mean over requests. The field uses two definitions: one spreads TTFT over the "
         "output tokens, the other starts after the first token. Limits apply to the large number.",
         exact=f"{full(ms(evaluation.tpot_s), 'ms')}; {TPOT_LABELS[other]} {full(ms(evaluation.tpot_other_s), 'ms')}",

@@ -141,7 +141,8 @@ def lanes(bars: pd.DataFrame, window: Window, decode_query_len: int = 1) -> pd.D
             )
         )
     frame = pd.concat(parts, ignore_index=True)
-    text = [f"{requests:,}" for requests in frame["requests"]]
+    counts = zip(frame["steps"], frame["requests"], strict=True)
+    text = [f"{steps:,} × {requests:,}" if steps > 1 else f"{requests:,}" for steps, requests in counts]
     length = (frame["end_s"] - frame["start_s"]).to_numpy(float)
     room = np.array([len(word) + 0.8 for word in text]) * CHAR_SHARE * (window[1] - window[0])
     frame["label"] = np.where((length > room) & (frame["entries"].to_numpy() == 1), text, "")

@@ -37,11 +37,12 @@ def memory_use(evaluation: Evaluation) -> str:
 
 
 def operators(name: str, cost: ForwardCost) -> str:
-    """E.g. "Decode pass, 39.6 ms: attention takes 41%"."""
+    """E.g. "Decode: attention takes 41%; 39.6 ms per pass, coloured by what bounds each operator"."""
     total = sum(op.total_s for op in cost.ops)
     longest = max(cost.ops, key=lambda op: op.total_s)
     share = longest.total_s / total if total > 0 else 0.0
-    return f"{name} pass, {duration(cost.latency_s)}: {longest.name} takes {percent(share)}"
+    length = duration(cost.latency_s)
+    return f"{name}: {longest.name} takes {percent(share)}; {length} per pass, coloured by what bounds each operator"
 
 
 def overview(evaluation: Evaluation) -> str:
@@ -52,7 +53,7 @@ def overview(evaluation: Evaluation) -> str:
 
 def window(shown: Window, num_steps: int) -> str:
     """E.g. "0 to 4.2 s: 60 steps"."""
-    return f"{number(shown[0])} to {number(shown[1], 4)} s: {count(num_steps, 'step')}"
+    return f"{number(shown[0], 4)} to {number(shown[1], 4)} s: {count(num_steps, 'step')}"
 
 
 def queues(longest_wait: int) -> str:

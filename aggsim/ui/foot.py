@@ -30,5 +30,5 @@ def draw_foot(evaluation: Evaluation) -> None:
 def draw_warnings(evaluation: Evaluation) -> None:
     """What the engine, the model and the workload want the reader to know."""
     if evaluation.warnings:
-        items = "".join(f"<li>{escape(sentence)}</li>" for sentence in evaluation.warnings)
-        st.html(f'<ul class="aggsim-warnings">{items}</ul>')
+        items = "".join(f"<div>⚠ {escape(sentence)}</div>" for sentence in evaluation.warnings)
+        st.html(f'<div class="aggsim-warnings">{items}</div>')

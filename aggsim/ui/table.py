@@ -33,7 +33,13 @@ def draw_result_table(frame: pd.DataFrame, file_name: str) -> None:
 
 def draw_step_table(frame: pd.DataFrame, file_name: str) -> None:
     """report.timeline_tables.step_table; long ones are cut on screen, not in the CSV."""
-    st.dataframe(frame.head(MAX_ROWS), hide_index=True, height=min(36 * (len(frame) + 1), 360))
+    milliseconds = st.column_config.NumberColumn(format="%.3f")
+    st.dataframe(
+        frame.head(MAX_ROWS),
+        hide_index=True,
+        height=min(36 * (len(frame) + 1), 360),
+        column_config=dict.fromkeys((name for name in frame.columns if name.endswith("_ms")), milliseconds),
+    )
     if len(frame) > MAX_ROWS:
         st.caption(f"First {MAX_ROWS} of {len(frame):,} rows; the CSV has all of them.")
     draw_csv(frame, file_name)

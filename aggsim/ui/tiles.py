@@ -40,5 +40,5 @@ def _tile(tile: Tile, theme: Theme) -> str:
     return (
         f'<div class="aggsim-tile" role="listitem" title="{hover}"><div class="label">{escape(tile.label)}</div>'
         f'<div class="value"{colour}>{escape(tile.value)}<span class="unit">{escape(tile.unit)}</span></div>'
-        f'{bar}<div class="note">{escape(tile.note)}</div></div>'
+        f'{bar}<div class="note">{escape(tile.note).replace(chr(10), "<br>")}</div></div>'
     )
