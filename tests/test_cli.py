@@ -300,8 +300,18 @@ def test_listings(shell: Shell) -> None:
 def test_bench_measures_ratios(shell: Shell) -> None:
     lines = shell.lines("bench", "price", "--json")
     assert {"bench", "name", "value", "unit", "compared_with"} == set(lines[0])
-    [speed_up] = [line["value"] for line in lines if line["name"] == "one call, speed-up"]
-    assert speed_up > 3
+    speed_ups = [line["value"] for line in lines if line["name"].startswith("one call")]
+    assert len(speed_ups) == 2
+    assert min(speed_ups) > 3
+
+
+def test_bench_names_the_deviation_from_the_recorded_passes(shell: Shell) -> None:
+    worst = {line["name"]: line["value"] for line in shell.lines("bench", "goldens", "--json")}
+    assert worst["worst latency, Qwen3-32B, TEST_DEVICE"] < 1
+    assert max(value for name, value in worst.items() if name.startswith("worst operator")) < 2
+
+
+def test_bench_refuses_an_unknown_name(shell: Shell) -> None:
     assert shell.text("bench", "colour", status=2) == ""
     assert shell.err.startswith("aggsim: bench")
 
