@@ -47,10 +47,10 @@ laws = settings(max_examples=60, deadline=None)
 
 
 @cache
-def forward(name: str, mtp: int = 0) -> AnalyticForward:
+def forward(name: str) -> AnalyticForward:
     model, device, layout, mode = DEPLOYMENTS[name]
     quantization = Quantization(linear=mode, experts=mode)
-    options = EngineOptions(num_mtp_tokens=mtp)
+    options = EngineOptions()
     return AnalyticEngine().bind(load_model(model), load_device(device), layout, quantization, options)
 
 
@@ -104,16 +104,14 @@ def test_never_below_the_physical_floor(name: str, group: RequestGroup) -> None:
 
 
 @laws
-@given(name=st.sampled_from(NAMES), prefill=prefills, decode=decodes)
+@given(name=st.sampled_from(["dense", "dense, 16 bits"]), prefill=prefills, decode=decodes)
 def test_a_mixed_batch_costs_between_its_larger_part_and_their_sum(
     name: str, prefill: RequestGroup, decode: RequestGroup
 ) -> None:
+    # Experts are left out: padding and the original's fallback to chains of kernels depend on the row count, so a mixed
+    # batch may run other kernels than its parts.
     mixed, alone, other = forward(name).price([(prefill, decode), (prefill,), (decode,)]).latency_s
-    if name.startswith(("experts", "latent")):
-        # Which experts are hit changes with the row count, so parts of a mixed batch may fall on other kernels.
-        assert mixed <= (alone + other) * 1.05
-    else:
-        assert max(alone, other) * (1 - 1e-12) <= mixed <= (alone + other) * (1 + 1e-12)
+    assert max(alone, other) * (1 - 1e-12) <= mixed <= (alone + other) * (1 + 1e-12)
 
 
 @pytest.mark.parametrize("model", ["Qwen/Qwen3-32B", "meta-llama/Meta-Llama-3.1-70B"])
