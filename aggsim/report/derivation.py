@@ -56,7 +56,7 @@ def _tpot(evaluation: Evaluation) -> tuple[list[Rung], str]:
         tile,
         formula=f"({whole} − {ttft}) ÷ {count(output - 1, 'token')}" if output > 1 else "no token follows the first",
         words="Mean over the requests of the time from the first token to the last, per token after the first.",
-        followed=whole,
+        followed=whole if output > 1 else "",
     )
     return [tile, _whole_run(evaluation)], "Decode" if output > 1 else "Prefill"
 
@@ -143,7 +143,7 @@ def _memory_left(evaluation: Evaluation) -> tuple[list[Rung], str]:
             value=memory(evaluation.run.memory_left_bytes),
             formula=f"{' − '.join([_gib(use.total), *terms])} GiB",
             words=f"Of one device in the tightest pass, a {'decode' if is_decode else 'prefill'} pass.",
-            followed=terms[-1] if is_decode else "",
+            followed=terms[-1] if is_decode and use.kv_cache else "",
         )
     ]
     if is_decode and use.kv_cache > 0:

@@ -10,7 +10,7 @@ import pandas as pd
 
 from aggsim.devices.spec import DeviceSpec
 from aggsim.forward.cost import ForwardCost, OpCost
-from aggsim.report.format import duration, number, percent
+from aggsim.report.format import number, percent
 from aggsim.report.theme import BOUND_CONCEPT
 from aggsim.units import GIGA, TERA, US_PER_S, ms
 
@@ -66,7 +66,6 @@ def operator_table(cost: ForwardCost) -> pd.DataFrame:
     rows += [_row(op.name, op.kernel, BOUND_CONCEPT[op.bound], op.source, (op,)) for op in ranked(cost)]
     frame = pd.DataFrame(rows)
     frame.insert(1, "share", frame["ms"] / ms(cost.latency_s) if cost.latency_s > 0 else 0.0)
-    frame.loc[frame["operator"] == SUM, "us_per_call"] = math.nan
     return frame
 
 
@@ -99,16 +98,18 @@ def roofline_points(cost: ForwardCost) -> pd.DataFrame:
 
 
 def without_flops(cost: ForwardCost, top: int = 7) -> pd.DataFrame:
-    """Operators a roofline has no place for (collectives, copies): columns as tables.operators, share of the pass."""
+    """Operators that no FLOPs are counted for (collectives, copies, fused norms), the shorter ones as one row.
+
+    Columns as tables.operators; share is of the pass.
+    """
     frame = operator_table(cost)
     frame = frame[(frame["operator"] != SUM) & frame["flop_per_byte"].isna()]
     frame = frame[["operator", "ms", "share", "bound", "calls", "source"]]
-    shown, rest = frame.head(top), frame.iloc[top:]
+    shown, rest = frame.head(top).copy(), frame.iloc[top:]
     if len(rest):
         sums = rest[["ms", "share", "calls"]].sum()
         shown.loc[len(frame)] = [f"{len(rest)} more", sums["ms"], sums["share"], "other", sums["calls"], cost.source]
-    labels = [f"{duration(t / 1e3)} · {percent(p)}" for t, p in zip(shown["ms"], shown["share"], strict=True)]
-    return shown.assign(label=labels)
+    return shown.assign(label=[percent(share) for share in shown["share"]])
 
 
 def roofs(device: DeviceSpec) -> list[Roof]:

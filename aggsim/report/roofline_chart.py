@@ -31,21 +31,25 @@ PLOT_PX = (350.0, 360.0)
 CHAR_PX, LINE_PX, GAP_PX = 6.2, 15.0, 5.0
 ROWS = (0, -1, 1, -2, 2, -3, -4, -5, -6, 3, 4)
 """Where a name may stand: level with its dot, a line below, a line above, …; right of it or else left."""
+_RIGHT, _DOWN = alt.ExprRef("datum.right"), alt.ExprRef("-datum.up")
+_ALIGN = alt.ExprRef("datum.side > 0 ? 'left' : 'right'")
+_BOUND_BY = {"matrix": "matrix units", "vector": "vector units"}
 
 
 def roofline_title(name: str, points: pd.DataFrame, device: DeviceSpec) -> str:
-    """E.g. "Decode: attention does 8.05 FLOP/byte, bound by memory; …". points: not empty."""
+    """E.g. "Decode: attention at 8.05 FLOP/byte; bound by memory; …". points: not empty."""
     first = points.iloc[0]
+    bound = str(first["bound"])
     return (
-        f"{name}: {first['operator']} does {number(first['flop_per_byte'])} FLOP/byte, bound by {first['bound']}; "
-        f"solid: peaks, dashed: what counts as reachable ({percent(device.compute_efficiency)} of compute, "
-        f"{percent(device.memory_efficiency)} of bandwidth)"
+        f"{name}: {first['operator']} at {number(first['flop_per_byte'])} FLOP/byte; "
+        f"bound by {_BOUND_BY.get(bound, bound)}. Solid: peaks, dashed: reachable "
+        f"({percent(device.compute_efficiency)} of compute, {percent(device.memory_efficiency)} of bandwidth)"
     )
 
 
 def without_flops_title(frame: pd.DataFrame) -> str:
     """Of the operators beside the roofline. frame: method_tables.without_flops."""
-    return f"{percent(float(frame['share'].sum()))} of the pass does no arithmetic; it exchanges and copies data"
+    return f"{percent(float(frame['share'].sum()))} of the pass counts no FLOPs; collectives, copies, fused norms"
 
 
 def roofline_chart(points: pd.DataFrame, roofs: Sequence[Roof], theme: Theme, name: str, title: str) -> Any:
@@ -66,12 +70,12 @@ def roofline_chart(points: pd.DataFrame, roofs: Sequence[Roof], theme: Theme, na
         )
     )
     ties = (
-        alt.Chart(alt.InlineData([asdict(text) for text in names if text.is_apart]))
-        .mark_rule(color=theme.muted, strokeWidth=0.8)
-        .encode(x, y, alt.X2("dot_x:Q"), alt.Y2("dot_y:Q"))
+        alt.Chart(alt.InlineData([asdict(text) for text in names if text.up]))
+        .mark_rule(color=theme.muted, strokeWidth=0.8, x2Offset=_RIGHT, y2Offset=_DOWN)
+        .encode(x, y, alt.X2("x:Q"), alt.Y2("y:Q"))
     )
     texts = alt.Chart(alt.InlineData([asdict(text) for text in (*fixed, *names)]))
-    layout: dict[str, Any] = {"align": alt.ExprRef("datum.side > 0 ? 'left' : 'right'"), "baseline": "middle"}
+    layout: dict[str, Any] = {"align": _ALIGN, "baseline": "middle", "dx": _RIGHT, "dy": _DOWN}
     # Behind each text its own outline in the colour of the page: lines do not cross letters.
     halo = texts.mark_text(stroke=theme.surface, strokeWidth=4, strokeJoin="round", **layout)
     written = texts.mark_text(**layout).encode(x, y, alt.Text("text:N"), alt.Color("ink:N", scale=None))
@@ -81,17 +85,15 @@ def roofline_chart(points: pd.DataFrame, roofs: Sequence[Roof], theme: Theme, na
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Text:
-    """Starts (side 1) or ends (side −1) at x, y; belongs to a dot."""
+    """Starts (side 1) or ends (side −1) some pixels right of and above the point x, y."""
 
     text: str
     x: float
     y: float
+    right: float
+    up: float
     side: int
     ink: str
-    dot_x: float = 0.0
-    dot_y: float = 0.0
-    is_apart: bool = False
-    """Stands above or below its dot, and needs a line to it."""
 
 
 _Box = tuple[float, float, float, float]
@@ -119,16 +121,11 @@ class _Plot:
         up = math.log(y / self.y[0]) / math.log(self.y[1] / self.y[0])
         return across * PLOT_PX[0], up * PLOT_PX[1]
 
-    def moved(self, x: float, y: float, right: float, up: float) -> tuple[float, float]:
-        """The point so many pixels away."""
-        across, higher = right / PLOT_PX[0], up / PLOT_PX[1]
-        return x * (self.x[1] / self.x[0]) ** across, y * (self.y[1] / self.y[0]) ** higher
-
     def box(self, text: _Text) -> _Box:
         """What the text covers."""
-        start, middle = self.pixel(text.x, text.y)
+        x, y = self.pixel(text.x, text.y)
         width = CHAR_PX * len(text.text)
-        left = start if text.side > 0 else start - width
+        left, middle = x + text.right - (0 if text.side > 0 else width), y + text.up
         return left, middle - LINE_PX / 2, left + width, middle + LINE_PX / 2
 
     def channels(self) -> tuple[alt.X, alt.Y]:
@@ -160,24 +157,29 @@ def _corners(roofs: Sequence[Roof], plot: _Plot) -> list[dict[str, Any]]:
 def _roof_names(roofs: Sequence[Roof], plot: _Plot, theme: Theme) -> list[_Text]:
     """Peaks beyond the right end of their line, the bandwidth beside the slope."""
     solid = [roof for roof in roofs if not roof.is_reachable]
-    names = []
-    for roof in solid:
-        x, y = plot.moved(plot.x[1], roof.tflop_per_s, 6, 0)
-        names.append(_Text(text=f"{roof.formats} {number(roof.tflop_per_s)}", x=x, y=y, side=1, ink=theme.muted))
-    rate, middle = solid[0].tb_per_s, math.sqrt(plot.x[0] * min(roof.ridge for roof in solid))
-    x, y = plot.moved(middle, middle * rate, -8, 6)
-    return [*names, _Text(text=f"{number(rate)} TB/s", x=x, y=y, side=-1, ink=theme.muted)]
+    names = [
+        _Text(
+            text=f"{roof.formats} {number(roof.tflop_per_s)}",
+            x=plot.x[1],
+            y=roof.tflop_per_s,
+            right=6,
+            up=0,
+            side=1,
+            ink=theme.muted,
+        )
+        for roof in solid
+    ]
+    rate, x = solid[0].tb_per_s, math.sqrt(plot.x[0] * min(roof.ridge for roof in solid))
+    return [*names, _Text(text=f"{number(rate)} TB/s", x=x, y=x * rate, right=-8, up=6, side=-1, ink=theme.muted)]
 
 
 def _key(points: pd.DataFrame, plot: _Plot, theme: Theme) -> list[_Text]:
     """What the dots' colours and shapes mean, in the upper left corner, where no operator can be."""
     present = [bound for bound in BOUNDS_AND_REST if bound in set(points["bound"])]
-    rows = []
-    for i, bound in enumerate(present):
-        dot = plot.moved(plot.x[0], plot.y[1], 8, -LINE_PX * (i + 0.6))
-        x, y = plot.moved(*dot, 10, 0)
-        rows.append(_Text(text=bound, x=x, y=y, side=1, ink=theme.muted, dot_x=dot[0], dot_y=dot[1]))
-    return rows
+    return [
+        _Text(text=bound, x=plot.x[0], y=plot.y[1], right=18, up=-(i + 0.6) * LINE_PX, side=1, ink=theme.muted)
+        for i, bound in enumerate(present)
+    ]
 
 
 def _operator_names(points: pd.DataFrame, fixed: list[_Text], plot: _Plot, theme: Theme) -> list[_Text]:
@@ -187,10 +189,10 @@ def _operator_names(points: pd.DataFrame, fixed: list[_Text], plot: _Plot, theme
     taken += [(u - r, v - r, u + r, v + r) for (u, v), r in ((plot.pixel(x, y), r) for x, y, r in dots)]
     longest = points["operator"].head(NUM_NAMES)[points["share"] >= NAMED_SHARE]
     names: list[_Text] = []
-    for (dot_x, dot_y, radius), operator in zip(dots, longest, strict=False):
+    for (x, y, radius), operator in zip(dots, longest, strict=False):
         for row, side in ((row, side) for row in ROWS for side in (1, -1)):
-            x, y = plot.moved(dot_x, dot_y, side * (radius + GAP_PX), row * LINE_PX)
-            text = _Text(text=operator, x=x, y=y, side=side, ink=theme.ink, dot_x=dot_x, dot_y=dot_y, is_apart=row != 0)
+            right, up = side * (radius + GAP_PX), row * LINE_PX
+            text = _Text(text=operator, x=x, y=y, right=right, up=up, side=side, ink=theme.ink)
             box = plot.box(text)
             inside = box[0] >= 0 and box[1] >= 0 and box[2] <= PLOT_PX[0] and box[3] <= PLOT_PX[1]
             if inside and not any(_overlap(box, other) for other in taken):
@@ -213,12 +215,15 @@ def _dots(points: pd.DataFrame, key: list[_Text], x: alt.X, y: alt.Y, theme: The
     """One an operator; its area is its share of the pass. Those of the key are dots as well."""
     columns = {"flop_per_byte": "x", "tflop_per_s": "y"}
     frame = points[["operator", "ms", "share", "calls", "bound", *columns]].rename(columns=columns)
-    rows: list[dict[str, Any]] = [{str(name): value for name, value in row.items()} for row in frame.to_dict("records")]
-    rows += [{"bound": text.text, "x": text.dot_x, "y": text.dot_y, "share": 0.02} for text in key]
+    rows = [
+        {"right": 0.0, "up": 0.0} | {str(name): value for name, value in row.items()}
+        for row in frame.to_dict("records")
+    ]
+    rows += [asdict(text) | {"bound": text.text, "right": text.right - 10, "share": 0.02} for text in key]
     domain = list(BOUNDS_AND_REST)
     chart: alt.Chart = (
         alt.Chart(alt.InlineData(rows))
-        .mark_point(filled=True, opacity=0.9, stroke=theme.surface, strokeWidth=1)
+        .mark_point(filled=True, opacity=0.9, stroke=theme.surface, strokeWidth=1, xOffset=_RIGHT, yOffset=_DOWN)
         .encode(
             x,
             y,

@@ -67,7 +67,7 @@ def _rung(rung: Rung) -> str:
 def draw_operators(evaluation: Evaluation, device: DeviceSpec | None, theme: Theme) -> None:
     """Every operator of the prefill or the decode pass: a table, and where it stands under the device's roof."""
     priced = passes(evaluation)
-    choice, heading = st.columns([1, 3], vertical_alignment="center")
+    choice, heading = st.columns([2, 7], vertical_alignment="center")
     with choice:
         names = list(priced)
         name = st.radio(
@@ -120,7 +120,7 @@ def _draw_table(frame: pd.DataFrame, is_reported: bool, name: str) -> None:
 def _draw_roofline(name: str, cost: ForwardCost, evaluation: Evaluation, device: DeviceSpec, theme: Theme) -> None:
     """The roofline; where the engine reports times only, of the same pass as engine analytic prices it, and says so."""
     if not tables.reports_work(cost):
-        analytic = _priced_by_analytic(evaluation)
+        analytic = priced_by_analytic(evaluation)
         stand_in = passes(analytic).get(name) if analytic else None
         if stand_in is None:
             st.info(f"Engine {evaluation.engine.name} reports no FLOPs and bytes: there is no roofline to draw.")
@@ -141,7 +141,7 @@ def _draw_roofline(name: str, cost: ForwardCost, evaluation: Evaluation, device:
             draw_chart(operators_chart(others, theme, f"{name} operators without FLOPs", without_flops_title(others)))
 
 
-def _priced_by_analytic(evaluation: Evaluation) -> Evaluation | None:
+def priced_by_analytic(evaluation: Evaluation) -> Evaluation | None:
     """The same deployment at the same batch size; None where there is no such answer."""
     if evaluation.engine.name == "linear":  # model and device only label it
         return None
@@ -174,7 +174,11 @@ def draw_all_notes(notes: Sequence[Note]) -> None:
 def draw_glossary() -> None:
     """Every term, and a field to search them."""
     asked = st.text_input(
-        "Search the glossary", placeholder="a term, or a word of its meaning", type="search", live=True, key="glossary"
+        "Search the glossary",
+        placeholder="a term, or a word of its meaning",
+        type="search",
+        live=True,
+        key="method_glossary",
     )
     found = find_terms(asked or "")
     st.caption(f"{len(found)} of {count(len(GLOSSARY), 'term')}" if found else "No term says that.")
