@@ -102,6 +102,8 @@ def _decoder(hint: Any, share: type | None) -> _Decode | None:
             return _optional(inner.pop())
     if origin is tuple and len(arguments) == 2 and arguments[1] is Ellipsis:
         return _tuple(_decoder(arguments[0], share))
+    if origin is tuple and arguments and Ellipsis not in arguments:
+        return _fixed_tuple([_decoder(argument, share) for argument in arguments])
     raise TypeError(f"cannot unpack {hint}")
 
 
@@ -113,6 +115,12 @@ def _tuple(decode: _Decode | None) -> _Decode:
     if decode is None:
         return lambda data, _: tuple(data)
     return lambda data, table: tuple([decode(item, table) for item in data])
+
+
+def _fixed_tuple(decoders: list[_Decode | None]) -> _Decode:
+    return lambda data, table: tuple(
+        item if decode is None else decode(item, table) for decode, item in zip(decoders, data, strict=True)
+    )
 
 
 @functools.cache

@@ -37,6 +37,8 @@ SCHEDULER_NAMES = ("decode_first_with_slack",)
 
 MAX_TEXT_CHARS = 512
 MAX_RATES = 9
+NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")
+"""What a choice beyond the known ones may look like: the name of an engine that another package brings."""
 _NUMBER = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
 _MAX_NUMBER_CHARS = 40
 
@@ -85,6 +87,8 @@ class Parameter:
     below_maximum: bool = False
     """The maximum itself is not allowed."""
     choices: tuple[str, ...] = ()
+    others: str = ""
+    """A choice: what else may be named, in words; whoever knows the names refuses the unknown ones."""
     none_word: str = ""
     """How None is written ("auto", "none"); empty: the value may not be None."""
     none_help: str = ""
@@ -96,7 +100,7 @@ class Parameter:
         low, high = f"{self.minimum:,g}", f"{self.maximum:,.0f}"
         words = {
             "text": f"1 to {MAX_TEXT_CHARS} printable characters",
-            "choice": ", ".join(self.choices),
+            "choice": ", ".join(self.choices) + self.others,
             "whole": f"a whole number from {low} to {high}",
             "number": f"a number {f'above {low} and up' if self.above_minimum else f'from {low}'} to "
             f"{'below ' if self.below_maximum else ''}{high}",
@@ -155,7 +159,7 @@ class Parameter:
         return value
 
     def _choice(self, value: object) -> str:
-        if not isinstance(value, str) or value not in self.choices:
+        if not isinstance(value, str) or not (value in self.choices or (self.others and NAME.fullmatch(value))):
             raise self.error(value)
         return value
 
@@ -300,7 +304,8 @@ PARAMETERS: Final[tuple[Parameter, ...]] = (
          "Longest acceptable mean time per output token. 50 ms are 20 tokens/s for each reader.", **_LIMIT),
     _row("engine", "choice", "Advanced", "Engine", "auto",
          "Who prices a forward pass: our roofline (analytic), measured tables (silicon), the real TensorCast, or your "
-         "own law (linear). auto takes measured tables where they cover the question.", choices=ENGINE_NAMES),
+         "own law (linear). auto takes measured tables where they cover the question.", choices=ENGINE_NAMES,
+         others=", or an engine that another package brings"),
     _row("backend", "choice", "Advanced", "Measured backend", "vllm",
          "Whose measured tables count where the silicon engine answers.", choices=("vllm", "sglang", "trtllm")),
     _row("law", "law", "Advanced", "Law of your own", None,

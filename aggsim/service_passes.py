@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from aggsim import codec
@@ -11,7 +11,7 @@ from aggsim.forward.batch import Batch, Batches
 from aggsim.forward.cost import ForwardCost, Prices
 from aggsim.store import Store, cache_key
 
-__all__ = ["CachedForward"]
+__all__ = ["CachedForward", "WatchedForward"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,3 +38,23 @@ class CachedForward:
 
     def price(self, batches: Batches | Iterable[Batch]) -> Prices:
         return Prices.of([self.cost(batch) for batch in (batches.rows() if isinstance(batches, Batches) else batches)])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WatchedForward:
+    """A ForwardModel that reports before it prices: once for each call to `forward`, thousands of shapes or one."""
+
+    forward: ForwardModel
+    report: Callable[[], None]
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        return self.forward.warnings
+
+    def cost(self, batch: Batch) -> ForwardCost:
+        self.report()
+        return self.forward.cost(batch)
+
+    def price(self, batches: Batches | Iterable[Batch]) -> Prices:
+        self.report()
+        return self.forward.price(batches)

@@ -17,7 +17,18 @@ from urllib.parse import parse_qsl, quote, urlencode
 from aggsim.errors import InputError
 from aggsim.scenario import PARAMETER, PARAMETERS, Parameter, Scenario, shown
 
-__all__ = ["VERSION", "Decoded", "decode", "decode_lenient", "encode", "encode_short", "from_json", "to_json"]
+__all__ = [
+    "VERSION",
+    "Decoded",
+    "decode",
+    "decode_lenient",
+    "encode",
+    "encode_short",
+    "fields_of",
+    "from_json",
+    "query_of",
+    "to_json",
+]
 
 VERSION = "1"
 MAX_QUERY_CHARS = 16_384
@@ -40,14 +51,14 @@ class Decoded:
 
 def encode(scenario: Scenario) -> str:
     """The complete, versioned query; the same scenario always gives the same string."""
-    return _query(
+    return query_of(
         [("v", VERSION), *((p.key, _spelling(p, scenario)) for p in PARAMETERS if not _is_silent(p, scenario))]
     )
 
 
 def encode_short(scenario: Scenario) -> str:
     """Only what differs from the defaults, for the address bar; empty for the default scenario."""
-    return _query([(p.key, _spelling(p, scenario)) for p in PARAMETERS if getattr(scenario, p.key) != p.default])
+    return query_of([(p.key, _spelling(p, scenario)) for p in PARAMETERS if getattr(scenario, p.key) != p.default])
 
 
 def decode(query: Query) -> Decoded:
@@ -65,7 +76,7 @@ def decode_lenient(query: Query, base: Scenario | None = None) -> Decoded:
     """
     base = base or Scenario()
     try:
-        given = _fields(query)
+        given = fields_of(query)
     except InputError as error:
         return Decoded(scenario=base, errors=(error,))
     values: dict[str, Any] = {}
@@ -137,7 +148,7 @@ def _settle(values: dict[str, Any], base: Scenario, errors: list[InputError]) ->
             values[key] = fallback if values[key] != fallback else PARAMETER[key].default
 
 
-def _fields(query: Query) -> dict[str, list[str]]:
+def fields_of(query: Query) -> dict[str, list[str]]:
     """Key → texts in the order given. Raises InputError where there is no query to read at all."""
     if not isinstance(query, str):
         lists = {key: [texts] if isinstance(texts, str) else list(texts) for key, texts in query.items()}
@@ -154,7 +165,8 @@ def _fields(query: Query) -> dict[str, list[str]]:
     return fields
 
 
-def _query(pairs: list[tuple[str, str]]) -> str:
+def query_of(pairs: list[tuple[str, str]]) -> str:
+    """The query of (key, text) pairs."""
     return urlencode(pairs, quote_via=quote, safe="/:,")
 
 

@@ -6,6 +6,7 @@ from aggsim.report import charts, tables, titles
 from aggsim.report.tiles import tiles
 from aggsim.report.words import verdict_words
 from aggsim.ui.chart import draw_chart
+from aggsim.ui.explain_view import draw_explanation
 from aggsim.ui.foot import draw_foot, draw_warnings
 from aggsim.ui.header import draw_header, page_body
 from aggsim.ui.navigation import require_app
@@ -31,6 +32,7 @@ with page_body() as theme:
         parts, capacity = tables.memory_parts(evaluation), gib(evaluation.memory.total)
         draw_chart(charts.memory_chart(parts, theme, titles.memory_use(evaluation), capacity))
 
+    limits = st.container()  # filled last: it may take a moment
     passes = {name: cost for name, cost in tables.passes(evaluation).items() if len(cost.ops) > 1}
     for column, (name, cost) in zip(st.columns(2, gap="large"), passes.items(), strict=False):
         with column:
@@ -39,3 +41,5 @@ with page_body() as theme:
 
     draw_result_table(tables.result_table(evaluation), "aggsim-results.csv")
     draw_foot(evaluation)
+    with limits:
+        draw_explanation(evaluation.asked, theme)

@@ -143,7 +143,7 @@ def test_not_a_number_of_this_kind(key: str, value: object) -> None:
         ("linear", "W8A8_DYNAMIC"),
         ("attention", None),
         ("attention", "fp4"),
-        ("engine", "roofline"),
+        ("engine", "Roof line"),
         ("scheduler", ["decode_first_with_slack"]),
         ("mtp_rates", ()),
         ("mtp_rates", (0.5,) * 10),

@@ -19,6 +19,7 @@ from aggsim.models.spec import ModelSpec
 from aggsim.planning.forward_request import ForwardRequest
 from aggsim.planning.resolve import Deployment
 from aggsim.scenario import Scenario
+from aggsim.service_answers import Memory
 from aggsim.store import default_store
 
 QUESTION = Scenario(device="TEST_DEVICE", tp=8)
@@ -136,7 +137,7 @@ def test_errors_are_not_kept(binds: list[Deployment], monkeypatch: pytest.Monkey
 
 
 def test_memory_is_bounded() -> None:
-    memory = service._Memory(2)
+    memory = Memory(2)
     answers = [service.evaluate(QUESTION.replace(batch=size)) for size in (1, 2, 3)]
     memory.put("a", answers[0])
     memory.put("b", answers[1])

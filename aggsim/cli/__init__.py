@@ -52,6 +52,25 @@ def _parser() -> argparse.ArgumentParser:
     _add_jsonl(what, "one JSON scenario a line")
     _add_json(evaluate)
 
+    search = _command(commands, "search", "every layout and batch size under the limits, ranked")
+    search.add_argument(
+        "query",
+        nargs="?",
+        default="",
+        metavar="QUERY",
+        help='the part of a link after the "?"; tp=1,2,4 and tp=all try several values, as for the other fields of a '
+        "layout, the number formats, mtp, device and devices",
+    )
+    search.add_argument("--top", type=int, metavar="N", help="only the N best layouts")
+    search.add_argument("--devices-list", metavar="4,8,16", help="numbers of devices, in place of the query's")
+    search.add_argument(
+        "--target-tokens-per-s", type=float, metavar="X", help="also the fewest devices that make X output tokens/s"
+    )
+    search.add_argument(
+        "--target-requests-per-s", type=float, metavar="X", help="also the fewest devices that serve X requests/s"
+    )
+    _add_json(search)
+
     forward = _command(commands, "forward", "price single forward passes, one JSON object a line in and out")
     _add_jsonl(forward, "one JSON request a line", required=True)
 
@@ -77,10 +96,11 @@ def _command(
 
 def _run(name: str, options: argparse.Namespace) -> int:
     """Import late: asking for help needs no engine."""
-    from aggsim.cli import bench, evaluate, forward, listing
+    from aggsim.cli import bench, evaluate, forward, listing, search
 
     commands = {
         "evaluate": evaluate.run,
+        "search": search.run,
         "forward": forward.run,
         "models": listing.models,
         "devices": listing.devices,

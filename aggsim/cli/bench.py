@@ -26,9 +26,14 @@ from aggsim.forward.batch import Batches
 from aggsim.models.catalog import load_model
 from aggsim.planning.evaluate import evaluate as evaluate_deployment
 from aggsim.planning.evaluation import Evaluation
+from aggsim.planning.explain import explain
 from aggsim.planning.resolve import Deployment, resolve
+from aggsim.planning.search import search as search_layouts
+from aggsim.planning.search import search_batches
 from aggsim.report.format import number
 from aggsim.scenario import Scenario
+from aggsim.scenario_search import SearchQuestion
+from aggsim.service_passes import WatchedForward
 from aggsim.store import default_store
 
 __all__ = ["BENCHES", "Measurement", "run"]
@@ -108,10 +113,61 @@ def stepped() -> Iterator[Measurement]:
     )
 
 
+def search() -> Iterator[Measurement]:
+    """Whole searches, cold inside a warm process, and how they grow."""
+    dense = SearchQuestion(base=QUESTION.replace(tp=None))
+    dense_s, layouts = _search_s(dense)
+    yield Measurement(name="Qwen3-32B, 8 devices", value=1e3 * dense_s, unit="ms", compared_with="50 ms allowed")
+    yield Measurement(
+        name="Qwen3-32B, speed-up",
+        value=layouts * REAL_OPTIMIZER_S / dense_s,
+        unit="×",
+        compared_with=f"{layouts * REAL_OPTIMIZER_S:.0f} s of the real optimizer, recorded elsewhere",
+    )
+    experts_s, many = _search_s(SearchQuestion(base=EXPERTS.replace(tp=None)))
+    yield Measurement(
+        name=f"DeepSeek-V3, 64 devices, {many} layouts", value=experts_s, unit="s", compared_with="1 s allowed"
+    )
+    varied = SearchQuestion.of(dense.base, attention="all", linear=["w8a8_dynamic", "fp8", "none"])
+    varied_s, more = _search_s(varied)
+    yield Measurement(
+        name=f"{more // layouts} times the layouts",
+        value=varied_s / dense_s,
+        unit="×",
+        compared_with="the time of Qwen3-32B, 8 devices",
+    )
+    for name, asked in (("wave", {}), ("stepped", {"max_batched_tokens": 2048, "output": 64})):
+        points, runs = _effort(QUESTION.replace(**asked))
+        yield Measurement(
+            name=f"{name}: batch sizes looked at", value=points, unit="", compared_with=f"{runs} pricing calls"
+        )
+    spent_s = _seconds(lambda: explain(QUESTION, load_model(QUESTION.model), service.devices()))
+    yield Measurement(name="what would help", value=1e3 * spent_s, unit="ms", compared_with="150 ms allowed")
+
+
+def _search_s(question: SearchQuestion) -> tuple[float, int]:
+    """Seconds of a search that nothing was kept of, and its layouts."""
+    model, devices = load_model(question.base.model), service.devices()
+    taken_s = _seconds(lambda: search_layouts(question, model, devices))
+    return taken_s, search_layouts(question, model, devices).num_layouts
+
+
+def _effort(scenario: Scenario) -> tuple[int, int]:
+    """Batch sizes that a batch search looks at, and calls of price() that it takes."""
+    deployment, calls = _deployment(scenario), [0]
+
+    def count() -> None:
+        calls[0] += 1
+
+    found = search_batches(deployment, WatchedForward(forward=deployment.bind(), report=count))
+    return len(found.tried), calls[0]
+
+
 BENCHES: dict[str, Callable[[], Iterator[Measurement]]] = {
     "evaluate": evaluate,
     "price": price,
     "stepped": stepped,
+    "search": search,
     "goldens": goldens,
 }
 

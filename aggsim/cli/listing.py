@@ -15,7 +15,7 @@ from aggsim.models.spec import ModelSpec
 from aggsim.report.format import number
 from aggsim.units import GIGA, TERA, gib
 
-__all__ = ["devices", "engines", "models"]
+__all__ = ["devices", "engines", "models", "table"]
 
 BILLION = 1e9
 
@@ -73,11 +73,11 @@ def _device(spec: DeviceSpec) -> dict[str, Any]:
 
 
 def _show(options: argparse.Namespace, rows: Sequence[dict[str, Any]]) -> int:
-    print(dump(rows, indent=2) if options.json else _table(rows))
+    print(dump(rows, indent=2) if options.json else table(rows))
     return 0
 
 
-def _table(rows: Sequence[dict[str, Any]]) -> str:
+def table(rows: Sequence[dict[str, Any]]) -> str:
     """Columns of all rows in first-seen order; numbers to the right."""
     names = [
         name

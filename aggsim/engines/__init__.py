@@ -1,4 +1,7 @@
-"""Who can price a forward pass. ENGINES is the list; an entry is imported when it is first asked for."""
+"""Who can price a forward pass. ENGINES is the list; an entry is imported when it is first asked for.
+
+Another package adds to it with an entry point of group `aggsim.engines`: see plugins.py.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,7 @@ from collections.abc import Callable
 
 from aggsim.devices.spec import DeviceSpec
 from aggsim.engines.base import Engine, EngineOptions, ForwardModel
+from aggsim.engines.plugins import load_plugin, plugins
 from aggsim.errors import EngineError, InputError
 from aggsim.models.spec import ModelSpec
 from aggsim.scenario import ParallelLayout, Quantization
@@ -21,6 +25,7 @@ __all__ = [
     "EngineOptions",
     "ForwardModel",
     "choose_engine",
+    "engine_names",
     "load_engine",
 ]
 
@@ -65,12 +70,19 @@ BULK_ENGINES = ("analytic", "linear")
 """Price a thousand shapes in one call for little more than one."""
 
 
+def engine_names() -> tuple[str, ...]:
+    """ENGINES, then what other packages bring."""
+    return (*ENGINES, *(name for name in plugins() if name not in ENGINES))
+
+
 @functools.cache
 def load_engine(name: str) -> Engine:
-    """The one instance of an entry of ENGINES. Raises InputError for any other name."""
-    if name not in ENGINES:
-        raise InputError("engine", name, ", ".join(("auto", *ENGINES)))
-    return ENGINES[name]()
+    """The one instance of an engine. Raises InputError for a name that is none."""
+    if name in ENGINES:
+        return ENGINES[name]()
+    if name not in plugins():
+        raise InputError("engine", name, ", ".join(("auto", *engine_names())))
+    return load_plugin(plugins()[name])
 
 
 def choose_engine(

@@ -7,14 +7,14 @@ import math
 from aggsim.engines.base import ForwardModel
 from aggsim.forward.batch import RequestGroup
 from aggsim.forward.cost import ForwardCost
-from aggsim.planning.batch_search import best_of, next_stop_of, search_batch_sizes
+from aggsim.planning.batch_search import best_of, next_stop_of
 from aggsim.planning.evaluation import EngineInfo, Evaluation, TriedBatch
 from aggsim.planning.points import Points
 from aggsim.planning.resolve import Deployment
 from aggsim.planning.verdict import Limits, blame_step
 from aggsim.serving import ServingRun
 
-__all__ = ["evaluate"]
+__all__ = ["evaluate", "warnings_of"]
 
 
 def evaluate(deployment: Deployment, forward: ForwardModel) -> Evaluation:
@@ -27,7 +27,7 @@ def evaluate(deployment: Deployment, forward: ForwardModel) -> Evaluation:
     batch_size = deployment.scenario.batch
     tried: tuple[TriedBatch, ...] = ()
     if batch_size is None:
-        tried = search_batch_sizes(points.look)
+        tried = points.search()
         batch_size = (best_of(tried) or tried[0]).batch_size
     run = points.run(batch_size, detail=True)
     return _evaluation(deployment, forward, run, tried or (points.point_of(run),), points.limits)
@@ -69,7 +69,7 @@ def _evaluation(
         decode=run.decode_cost,
         tried=tried,
         next_stop=next_stop_of(tried, run.batch_size),
-        warnings=_warnings(deployment, forward),
+        warnings=warnings_of(deployment, forward),
     )
 
 
@@ -92,7 +92,8 @@ def _memory_left_at_last_token(deployment: Deployment, forward: ForwardModel, co
     return float(forward.price(((group,),)).available_bytes[0])
 
 
-def _warnings(deployment: Deployment, forward: ForwardModel) -> tuple[str, ...]:
+def warnings_of(deployment: Deployment, forward: ForwardModel) -> tuple[str, ...]:
+    """What a reader of the numbers should know, one sentence each."""
     scenario, model = deployment.scenario, deployment.model
     sentences = list(deployment.notes)
     if not deployment.is_label_only:

@@ -46,6 +46,11 @@ class Deployment:
         """A thousand shapes cost little more than one."""
         return self.engine.name in BULK_ENGINES
 
+    @property
+    def is_slow(self) -> bool:
+        """A pass takes seconds."""
+        return bool(getattr(self.engine, "slow", False))
+
     def bind(self) -> ForwardModel:
         """The engine bound to this deployment."""
         return self.engine.bind(self.model, self.device, self.layout, self.quantization, self.options)

@@ -154,10 +154,11 @@ def _colour(field: str, domain: tuple[str, ...], colours: list[str], legend: alt
 def _memory_shades(theme: Theme) -> dict[str, str]:
     """Parts of memory are shades of the one memory colour; free space is a quiet grey, what is missing red."""
     steps = dict(zip(MEMORY_PARTS, (1.0, 0.72, 0.48, 0.28), strict=True))
-    shades = {part: _mixed(theme.memory, theme.surface, weight) for part, weight in steps.items()}
+    shades = {part: mixed(theme.memory, theme.surface, weight) for part, weight in steps.items()}
     return shades | {"free": theme.grid, "missing": theme.bad}
 
 
-def _mixed(colour: str, ground: str, weight: float) -> str:
+def mixed(colour: str, ground: str, weight: float) -> str:
+    """`weight` of a hex colour on a ground."""
     pairs = ((int(colour[i : i + 2], 16), int(ground[i : i + 2], 16)) for i in (1, 3, 5))
     return "#" + "".join(f"{round(weight * a + (1 - weight) * b):02X}" for a, b in pairs)

@@ -15,7 +15,7 @@ from aggsim.serving.timeline import Timeline
 from aggsim.share import to_json
 from aggsim.units import gib, ms
 
-__all__ = ["error_json", "evaluation_json", "forward_json"]
+__all__ = ["error_json", "evaluation_json", "finite", "forward_json", "verdict_json"]
 
 Json = dict[str, Any]
 
@@ -26,23 +26,23 @@ def evaluation_json(evaluation: Evaluation) -> Json:
     return {
         "scenario": to_json(evaluation.scenario),
         "engine": {"name": engine.name, "version": engine.version, "source": engine.source},
-        "ttft_ms": _finite(ms(evaluation.ttft_s)),
-        "tpot_ms": _finite(ms(evaluation.tpot_s)),
-        "output_tokens_per_s": _finite(evaluation.output_tokens_per_s),
-        "output_tokens_per_s_per_device": _finite(evaluation.output_tokens_per_s_per_device),
+        "ttft_ms": finite(ms(evaluation.ttft_s)),
+        "tpot_ms": finite(ms(evaluation.tpot_s)),
+        "output_tokens_per_s": finite(evaluation.output_tokens_per_s),
+        "output_tokens_per_s_per_device": finite(evaluation.output_tokens_per_s_per_device),
         "concurrency": evaluation.concurrency,
         "num_chunks": run.num_chunks,
-        "prefill_latency_ms": _finite(ms(run.prefill_latency_s)),
-        "prefill_last_latency_ms": _finite(ms(run.prefill_last_latency_s)),
-        "decode_latency_ms": _finite(ms(run.decode_latency_s)),
-        "memory_left_gib": _finite(gib(run.memory_left_bytes)),
-        "prefill_memory_left_gib": _finite(gib(run.prefill_memory_left_bytes)),
+        "prefill_latency_ms": finite(ms(run.prefill_latency_s)),
+        "prefill_last_latency_ms": finite(ms(run.prefill_last_latency_s)),
+        "decode_latency_ms": finite(ms(run.decode_latency_s)),
+        "memory_left_gib": finite(gib(run.memory_left_bytes)),
+        "prefill_memory_left_gib": finite(gib(run.prefill_memory_left_bytes)),
         "memory": _memory(evaluation.memory),
         "breakdown": {"prefill": _bound(evaluation.prefill), "decode": _bound(evaluation.decode)},
         "ops": {"prefill": _ops(evaluation.prefill), "decode": _ops(evaluation.decode)},
-        "verdict": _verdict(evaluation.verdict),
+        "verdict": verdict_json(evaluation.verdict),
         "timeline": _timeline(run.timeline),
-        "row": {name: _finite(value) for name, value in result_row(evaluation).items()},
+        "row": {name: finite(value) for name, value in result_row(evaluation).items()},
         "warnings": list(evaluation.warnings),
     }
 
@@ -81,13 +81,14 @@ def error_json(error: AggsimError) -> Json:
     return {"error": {"field": field, "value": value if plain else repr(value), "allowed": allowed}}
 
 
-def _finite(value: Any) -> Any:
+def finite(value: Any) -> Any:
+    """The value; null for what is infinite."""
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _memory(memory: MemoryUse) -> Json:
     names = ("weight", "kv_cache", "activation", "reserved", "available")
-    return {name: _finite(gib(getattr(memory, name))) for name in names}
+    return {name: finite(gib(getattr(memory, name))) for name in names}
 
 
 def _bound(cost: ForwardCost | None) -> Json:
@@ -112,11 +113,12 @@ def _totals_by_name(cost: ForwardCost) -> dict[str, list[float]]:
     return totals
 
 
-def _verdict(verdict: Verdict) -> Json:
-    margin = _finite(verdict.margin)
+def verdict_json(verdict: Verdict) -> Json:
+    """A verdict's fields."""
+    margin = finite(verdict.margin)
     return {"ok": verdict.ok, "limit": verdict.limit, "margin": margin, "step": verdict.step}
 
 
 def _timeline(timeline: Timeline) -> list[Json]:
     names = [field.name for field in dataclasses.fields(timeline.steps[0])] if timeline.steps else []
-    return [{name: _finite(getattr(step, name)) for name in names} for step in timeline.steps]
+    return [{name: finite(getattr(step, name)) for name in names} for step in timeline.steps]

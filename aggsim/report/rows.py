@@ -7,61 +7,69 @@ from __future__ import annotations
 
 from aggsim.forward.cost import ForwardCost
 from aggsim.planning.evaluation import Evaluation, TriedBatch
+from aggsim.planning.search_result import Candidate, SearchPoint
 from aggsim.scenario import ParallelLayout
+from aggsim.serving.run import ServingRun
 from aggsim.units import ms
 
-__all__ = ["Row", "breakdown_label", "parallel_label", "result_row", "tried_rows"]
+__all__ = ["Row", "breakdown_label", "parallel_label", "point_row", "result_row", "tried_rows"]
 
 Row = dict[str, str | int | float]
 
 
 def result_row(evaluation: Evaluation) -> Row:
     """The answer as one exported row (reference columns, in order). Infinite times stay math.inf."""
-    scenario, run = evaluation.scenario, evaluation.run
-    return {
-        "device_name": scenario.device,
-        "num_devices": scenario.devices,
-        "model_id": scenario.model,
-        "quantize_linear_action": _action(evaluation.quantization.linear),
-        "quantize_attention_action": _action(evaluation.quantization.attention),
-        "input_length": scenario.input,
-        "output_length": scenario.output,
-        "effective_input_length": run.effective_input_tokens,
-        "max_batched_tokens": run.max_batched_tokens,
-        "prefill_num_chunks": run.num_chunks,
-        "concurrency": run.concurrency,
-        "ttft": round(ms(run.ttft_s), 3),
-        "tpot": round(ms(run.tpot_s), 3),
-        "token/s": round(run.output_tokens_per_s, 3),
-        "token/s/device": round(evaluation.output_tokens_per_s_per_device, 3),
-        "parallel": parallel_label(
-            evaluation.layout, is_moe=evaluation.is_moe, num_mtp_tokens=_labelled_mtp(evaluation)
-        ),
-        "batch_size": run.batch_size,
-        "percentage_breakdowns(p)": breakdown_label(run.prefill_cost),
-        "percentage_breakdowns(d)": breakdown_label(run.decode_cost),
-    }
+    run = evaluation.run
+    breakdowns = breakdown_label(run.prefill_cost), breakdown_label(run.decode_cost)
+    return _row(evaluation, run, run.effective_input_tokens, run.num_chunks, breakdowns)
 
 
 def tried_rows(evaluation: Evaluation) -> list[Row]:
     """One row per batch size the search evaluated, ascending; breakdowns are kept in the answer's row only."""
-    answer = result_row(evaluation)
+    run = evaluation.run
     return [
-        answer if tried.batch_size == answer["batch_size"] else _tried_row(answer, tried, evaluation)
+        result_row(evaluation)
+        if tried.batch_size == run.batch_size
+        else _row(evaluation, tried, run.effective_input_tokens, run.num_chunks)
         for tried in evaluation.tried
     ]
 
 
-def _tried_row(answer: Row, tried: TriedBatch, evaluation: Evaluation) -> Row:
-    return answer | {
-        "concurrency": tried.concurrency,
-        "ttft": round(ms(tried.ttft_s), 3),
-        "tpot": round(ms(tried.tpot_s), 3),
-        "token/s": round(tried.output_tokens_per_s, 3),
-        "token/s/device": round(tried.output_tokens_per_s / evaluation.layout.num_devices, 3),
-        "batch_size": tried.batch_size,
-        "percentage_breakdowns(p)": "",
-        "percentage_breakdowns(d)": "",
+def point_row(point: SearchPoint) -> Row:
+    """One evaluated point of a search; breakdowns are known of evaluations only."""
+    candidate = point.candidate
+    return _row(candidate, point.tried, candidate.effective_input_tokens, candidate.num_chunks)
+
+
+def _row(
+    answer: Evaluation | Candidate,
+    run: ServingRun | TriedBatch,
+    effective_input_tokens: int,
+    num_chunks: int,
+    breakdowns: tuple[str, str] = ("", ""),
+) -> Row:
+    scenario, layout = answer.scenario, answer.layout
+    num_mtp_tokens = scenario.mtp if scenario.rules == "current" else 0  # the seed's labels did not name it
+    return {
+        "device_name": scenario.device,
+        "num_devices": scenario.devices,
+        "model_id": scenario.model,
+        "quantize_linear_action": _action(answer.quantization.linear),
+        "quantize_attention_action": _action(answer.quantization.attention),
+        "input_length": scenario.input,
+        "output_length": scenario.output,
+        "effective_input_length": effective_input_tokens,
+        "max_batched_tokens": scenario.max_batched_tokens or 0,
+        "prefill_num_chunks": num_chunks,
+        "concurrency": run.concurrency,
+        "ttft": round(ms(run.ttft_s), 3),
+        "tpot": round(ms(run.tpot_s), 3),
+        "token/s": round(run.output_tokens_per_s, 3),
+        "token/s/device": round(run.output_tokens_per_s / layout.num_devices, 3),
+        "parallel": parallel_label(layout, is_moe=answer.is_moe, num_mtp_tokens=num_mtp_tokens),
+        "batch_size": run.batch_size,
+        "percentage_breakdowns(p)": breakdowns[0],
+        "percentage_breakdowns(d)": breakdowns[1],
     }
 
 
@@ -82,11 +90,6 @@ def breakdown_label(cost: ForwardCost | None) -> str:
     bound = cost.bound_s
     parts = {"Mem": bound.memory, "Comm": bound.communication, "Cube": bound.mma, "Vec": bound.gp}
     return " | ".join(f"{name} {100 * seconds / bound.total:.2f}" for name, seconds in parts.items())
-
-
-def _labelled_mtp(evaluation: Evaluation) -> int:
-    """The original's labels name MTP only since rules=current."""
-    return evaluation.scenario.mtp if evaluation.scenario.rules == "current" else 0
 
 
 def _action(label: str) -> str:

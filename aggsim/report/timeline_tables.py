@@ -65,14 +65,16 @@ def overview(frame: pd.DataFrame, num_bins: int = NUM_BINS) -> pd.DataFrame:
     return pd.DataFrame(bins)
 
 
-def default_window(frame: pd.DataFrame) -> Window:
-    """The whole run when it is short, else the entries around the first decode step: where prefill and decode meet."""
+def default_window(frame: pd.DataFrame, blamed: int | None = None) -> Window:
+    """The whole run when it is short, else the entries around `blamed`, an index into the timeline, or around the first
+    decode step: where prefill and decode meet."""
     if frame.empty:
         return (0.0, 0.0)
     if len(frame) <= 2 * FIRST_ENTRIES:
         return (0.0, float(frame["end_s"].iloc[-1]))
     decodes = np.flatnonzero(frame["decode_requests"].to_numpy() > 0)
-    first = min(max(int(decodes[0]) - FIRST_ENTRIES // 3, 0), len(frame) - FIRST_ENTRIES) if len(decodes) else 0
+    middle = blamed if blamed is not None else int(decodes[0]) if len(decodes) else 0
+    first = min(max(middle - FIRST_ENTRIES // 3, 0), len(frame) - FIRST_ENTRIES)
     return (float(frame["start_s"].iloc[first]), float(frame["end_s"].iloc[first + FIRST_ENTRIES - 1]))
 
 

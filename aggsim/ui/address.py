@@ -8,9 +8,16 @@ from urllib.parse import parse_qsl
 import streamlit as st
 
 from aggsim import service
+from aggsim.devices.catalog import load_device
 from aggsim.errors import AggsimError, InputError
+from aggsim.models.catalog import load_model
+from aggsim.planning.evaluation import Evaluation
+from aggsim.planning.resolve import resolve
 from aggsim.scenario import PARAMETER, Scenario
-from aggsim.share import decode_lenient, encode_short
+from aggsim.service_search import is_slow
+from aggsim.share import Decoded, decode_lenient, encode_short
+from aggsim.share_search import DecodedSearch
+from aggsim.ui import search_state
 from aggsim.ui.catalog import device_ids, model_ids
 from aggsim.ui.problems import blamed_field
 
@@ -25,16 +32,34 @@ def is_news(page_path: str) -> bool:
     """
     query = st.query_params.to_dict()
     written_page, written = st.session_state.get(_WRITTEN, (None, None))
-    return query != written and (bool(query) or written is None or page_path == written_page)
+    if query == written:  # of a search, on another page: see search_state.scenario_elsewhere
+        return bool(query) and written_page == search_state.PAGE != page_path
+    return bool(query) or written is None or page_path == written_page
 
 
-def load() -> Scenario:
+def page_on_screen() -> str:
+    """Path of the page that wrote the address last."""
+    page: str = st.session_state.get(_WRITTEN, ("", None))[0]
+    return page
+
+
+def load(page_path: str) -> Scenario:
     """The scenario of the address bar. What it gets wrong is left at its default and told by problems()."""
-    decoded = decode_lenient({key: st.query_params.get_all(key) for key in st.query_params})
-    problems = [*map(str, decoded.errors), *decoded.notes]
+    elsewhere = search_state.scenario_elsewhere(st.query_params.to_dict())
+    if page_path != search_state.PAGE and elsewhere is not None:
+        return elsewhere
+    query = {key: st.query_params.get_all(key) for key in st.query_params}
+    problems: list[str] = []
+    decoded: Decoded | DecodedSearch
+    if page_path == search_state.PAGE:
+        searched = search_state.load(query, problems)
+        decoded, scenario = searched, searched.question.base
+    else:
+        decoded = decode_lenient(query)
+        scenario = decoded.scenario
+    problems += [*map(str, decoded.errors), *decoded.notes]
     if decoded.unknown_keys:
         problems.append(f"unknown: {', '.join(decoded.unknown_keys)}")
-    scenario = decoded.scenario
     for key, known in (("model", model_ids()), ("device", device_ids())):
         given = getattr(scenario, key)
         if given not in known:
@@ -42,14 +67,25 @@ def load() -> Scenario:
             problems.append(str(InputError(key, given, f"an id in the catalog, such as {', '.join(near)}")))
             scenario = scenario.replace(**{key: PARAMETER[key].default})
     st.session_state[_PROBLEMS] = problems
-    return _answerable(scenario, problems)
+    return _answerable(page_path, scenario, problems)
 
 
-def _answerable(scenario: Scenario, problems: list[str]) -> Scenario:
+def ask(page_path: str, scenario: Scenario) -> Evaluation | None:
+    """The answer; None on the page of searches where the engine is slow: nobody waits for it there.
+
+    Raises AggsimError.
+    """
+    if page_path == search_state.PAGE and is_slow(scenario):
+        resolve(scenario, load_model(scenario.model), load_device(scenario.device))
+        return None
+    return service.evaluate(scenario)
+
+
+def _answerable(page_path: str, scenario: Scenario, problems: list[str]) -> Scenario:
     """The scenario without the fields that its model, device or engine cannot serve."""
     while True:
         try:
-            service.evaluate(scenario)
+            ask(page_path, scenario)
         except AggsimError as error:
             field = blamed_field(error)
             if not field or getattr(scenario, field) == PARAMETER[field].default:
@@ -75,7 +111,7 @@ def forget_problems() -> None:
 
 def write(page_path: str, asked: Scenario) -> None:
     """Make the address bar say what the page shows."""
-    pairs = _pairs(asked)
+    pairs = search_state.pairs(asked) if page_path == search_state.PAGE else _pairs(asked)
     st.session_state[_WRITTEN] = (page_path, pairs)
     if st.query_params.to_dict() != pairs:
         st.query_params.from_dict(pairs)

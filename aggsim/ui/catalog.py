@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import cache
 
 from aggsim import service
+from aggsim.engines import engine_names
 from aggsim.models.spec import ModelSpec
 
 
@@ -18,6 +19,11 @@ def _experts() -> dict[str, bool]:
 def device_ids() -> list[str]:
     """Every device of the catalog."""
     return list(service.devices())
+
+
+def engine_ids() -> list[str]:
+    """Every engine, those of other packages last; none of them is loaded for that."""
+    return list(engine_names())
 
 
 def model_ids() -> list[str]:

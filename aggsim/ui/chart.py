@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import streamlit as st
@@ -18,3 +19,8 @@ def draw_selectable(chart: Any, selection: str, key: str) -> tuple[float, float]
     intervals = state["selection"].get(selection) or {}
     begin, end = next(iter(intervals.values()), (0.0, 0.0))
     return (float(begin), float(end)) if end > begin else None
+
+
+def draw_clickable(chart: Any, selection: str, key: str, on_select: Callable[[], None]) -> None:
+    """A chart with a point selection; the callback finds what was clicked under st.session_state[key]."""
+    st.altair_chart(chart, width="stretch", theme=None, key=key, on_select=on_select, selection_mode=selection)

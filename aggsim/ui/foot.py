@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from html import escape
 
 import streamlit as st
@@ -29,6 +30,11 @@ def draw_foot(evaluation: Evaluation) -> None:
 
 def draw_warnings(evaluation: Evaluation) -> None:
     """What the engine, the model and the workload want the reader to know."""
-    if evaluation.warnings:
-        items = "".join(f"<div>⚠ {escape(sentence)}</div>" for sentence in evaluation.warnings)
+    draw_sentences(evaluation.warnings)
+
+
+def draw_sentences(warnings: Sequence[str]) -> None:
+    """One line a warning."""
+    if warnings:
+        items = "".join(f"<div>⚠ {escape(sentence)}</div>" for sentence in warnings)
         st.html(f'<div class="aggsim-warnings">{items}</div>')

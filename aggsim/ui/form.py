@@ -13,7 +13,7 @@ from aggsim.errors import AggsimError, InputError
 from aggsim.planning.evaluation import Evaluation
 from aggsim.report.format import number
 from aggsim.scenario import GROUPS, PARAMETERS, Parameter, Scenario
-from aggsim.ui.catalog import device_ids, is_moe, model_ids
+from aggsim.ui.catalog import device_ids, engine_ids, is_moe, model_ids
 
 TOUCHED = "_form_touched"
 """Set by a widget's callback: in this run the form speaks, not the address bar."""
@@ -140,6 +140,8 @@ def _label(parameter: Parameter) -> tuple[str, str]:
 def _options(parameter: Parameter) -> list[str]:
     if parameter.key == "model":
         return model_ids()
+    if parameter.key == "engine":
+        return engine_ids()
     choices = device_ids() if parameter.key == "device" else list(parameter.choices)
     return [choice for choice in choices if choice != "auto"]
 

@@ -7,11 +7,10 @@ from dataclasses import dataclass, field
 
 import streamlit as st
 
-from aggsim import service
 from aggsim.errors import AggsimError
 from aggsim.planning.evaluation import Evaluation
 from aggsim.scenario import Scenario
-from aggsim.ui import address, form
+from aggsim.ui import address, form, jump, search_state
 from aggsim.ui.problems import blamed_field
 from aggsim.ui.style import draw_style
 
@@ -24,8 +23,10 @@ class Answer:
 
     page_path: str
     """Of the page on screen, for its link."""
+    asked: Scenario | None
+    """The form's scenario, or the last valid one; None: there was none yet."""
     evaluation: Evaluation | None
-    """Of the form's scenario, or of the last valid one; None: nothing was answered yet."""
+    """Of that scenario; None: nothing was answered yet, or the page does without and the engine is slow."""
     errors: Mapping[str, AggsimError] = field(default_factory=dict)
     """What is wrong with the form, by field; "" where no field is to blame."""
 
@@ -37,18 +38,19 @@ class Answer:
 
 def draw_frame(page_path: str) -> None:
     """Answer the question and draw the sidebar; pages read the answer with current_answer()."""
+    jump.go_on()
     draw_style()
     if st.session_state.pop(form.TOUCHED, False):
         address.forget_problems()
     elif address.is_news(page_path):
-        form.fill(address.load())
-    scenario, errors = form.read()
-    evaluation, errors = _ask(scenario, errors)
-    answer = Answer(page_path=page_path, evaluation=evaluation, errors=errors)
+        form.fill(address.load(page_path))
+    elif page_path == search_state.PAGE and (base := search_state.returning(form.read()[0])):
+        form.fill(base)
+    answer = _ask(page_path, *form.read())
     st.session_state[_ANSWER] = answer
-    if evaluation is not None:
-        address.write(page_path, evaluation.asked)
-    form.draw(None if errors else evaluation, errors)
+    if answer.asked is not None:
+        address.write(page_path, answer.asked)
+    form.draw(None if answer.errors else answer.evaluation, answer.errors)
 
 
 def current_answer() -> Answer:
@@ -57,15 +59,14 @@ def current_answer() -> Answer:
     return answer
 
 
-def _ask(
-    scenario: Scenario | None, errors: Mapping[str, AggsimError]
-) -> tuple[Evaluation | None, Mapping[str, AggsimError]]:
-    """The scenario's evaluation, or the last one there was and what is wrong with this."""
+def _ask(page_path: str, scenario: Scenario | None, errors: Mapping[str, AggsimError]) -> Answer:
+    """The scenario's answer, or the last one there was and what is wrong with this."""
     last: Answer | None = st.session_state.get(_ANSWER)
-    kept = last.evaluation if last else None
-    if scenario is None or (kept is not None and kept.asked == scenario):
-        return kept, errors
-    try:
-        return service.evaluate(scenario), errors
-    except AggsimError as error:
-        return kept, {blamed_field(error): error}
+    asked, evaluation = (last.asked, last.evaluation) if last else (None, None)
+    if scenario is not None and (scenario != asked or evaluation is None):
+        try:
+            evaluation = address.ask(page_path, scenario)
+            asked = scenario
+        except AggsimError as error:
+            errors = {blamed_field(error): error}
+    return Answer(page_path=page_path, asked=asked, evaluation=evaluation, errors=errors)

@@ -20,23 +20,33 @@ from aggsim.ui.markdown import plain
 
 def draw_header(title: str) -> Evaluation:
     """Returns the answer to show; where there is none yet, says why and stops the page."""
-    answer = current_answer()
-    evaluation = answer.evaluation
-    words, link = st.columns([6, 1], vertical_alignment="center")
-    with words:
-        line = scenario_words(evaluation) if evaluation else "no answer yet"
-        st.html(f'<div class="aggsim-head"><h1>{escape(title)}</h1><div class="aggsim-line">{escape(line)}</div></div>')
-    if evaluation:
-        with link:
-            draw_copy_link(encode(evaluation.scenario), answer.page_path)
-    _draw_problems()
-    if answer.is_stale:
-        wrong = "; ".join(str(error) for error in answer.errors.values())
-        kept = " Showing the last valid scenario." if evaluation else ""
-        st.warning(f"{plain(wrong)}.{kept}", icon=":material/edit_off:")
+    evaluation = current_answer().evaluation
+    draw_title(
+        title, scenario_words(evaluation) if evaluation else "", encode(evaluation.scenario) if evaluation else ""
+    )
     if evaluation is None:
         st.stop()
     return evaluation
+
+
+def draw_title(title: str, line: str, query: str) -> None:
+    """The page's name, what it is about, the link to it, and what is wrong.
+
+    line: "" where nothing is answered yet; query: the complete one of the link, "": there is none.
+    """
+    answer = current_answer()
+    words, link = st.columns([6, 1], vertical_alignment="center")
+    with words:
+        said = escape(line or "no answer yet")
+        st.html(f'<div class="aggsim-head"><h1>{escape(title)}</h1><div class="aggsim-line">{said}</div></div>')
+    if query:
+        with link:
+            draw_copy_link(query, answer.page_path)
+    _draw_problems()
+    if answer.is_stale:
+        wrong = "; ".join(str(error) for error in answer.errors.values())
+        kept = " Showing the last valid scenario." if line else ""
+        st.warning(f"{plain(wrong)}.{kept}", icon=":material/edit_off:")
 
 
 def _draw_problems() -> None:

@@ -19,6 +19,7 @@ def page_list() -> list[StreamlitPage]:
     return [
         st.Page("pages/plan.py", title="Plan", icon=":material/speed:", default=True),
         st.Page("pages/timeline.py", title="Timeline", icon=":material/view_timeline:"),
+        st.Page("pages/search.py", title="Search", icon=":material/travel_explore:"),
         st.Page("pages/method.py", title="Method", icon=":material/function:"),
     ]
 

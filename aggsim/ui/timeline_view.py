@@ -18,7 +18,7 @@ from aggsim.ui.table import draw_step_table
 @st.fragment
 def draw_timeline(evaluation: Evaluation, frame: pd.DataFrame, theme: Theme) -> None:
     """frame: timeline_tables.steps_frame, not empty."""
-    first = tables.default_window(frame)
+    first = tables.default_window(frame, evaluation.verdict.step)
     overview = charts.overview_chart(tables.overview(frame), theme, titles.overview(evaluation), first)
     # A new question gets a new overview: an old selection would point at other steps.
     window = draw_selectable(overview, charts.SELECTION, key=f"overview-{encode(evaluation.scenario)}") or first

@@ -11,6 +11,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -37,14 +38,21 @@ def _free_port() -> int:
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[str]:
     """Address of a server that nobody has visited yet, with an empty cache."""
+    with serving(tmp_path) as (address, _):
+        yield address
+
+
+@contextmanager
+def serving(folder: Path, **environment: str) -> Iterator[tuple[str, int]]:
+    """Address and process id of a fresh server whose cache and log are in that folder."""
     address = f"http://127.0.0.1:{(port := _free_port())}"
     command = [sys.executable, "-m", "streamlit", "run", "app.py", "--server.port", str(port)]
-    log = (tmp_path / "server.log").open("w+")
-    environment = os.environ | {"AGGSIM_CACHE_DIR": str(tmp_path / "cache")}
-    process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=log, stderr=subprocess.STDOUT)
+    log = (folder / "server.log").open("w+")
+    variables = os.environ | {"AGGSIM_CACHE_DIR": str(folder / "cache")} | environment
+    process = subprocess.Popen(command, cwd=ROOT, env=variables, stdout=log, stderr=subprocess.STDOUT)
     try:
         _wait_until_healthy(address, process)
-        yield address
+        yield address, process.pid
     finally:
         process.terminate()
         process.wait(timeout=20)

@@ -11,6 +11,8 @@ import pytest
 from streamlit.runtime.pages_manager import PagesManager
 from streamlit.testing.v1 import AppTest
 
+from aggsim.scenario import PARAMETER
+
 ROOT = Path(__file__).parent.parent.parent
 
 
@@ -56,7 +58,7 @@ class App:
     @property
     def fields(self) -> set[str]:
         kinds = (self.test.number_input, self.test.selectbox, self.test.text_input)
-        return {widget.key for kind in kinds for widget in kind}
+        return {widget.key for kind in kinds for widget in kind if widget.key in PARAMETER}
 
     @property
     def html(self) -> str:
@@ -70,7 +72,11 @@ class App:
 
     @property
     def charts(self) -> list[str]:
-        """Descriptions of the charts in reading order."""
+        """Descriptions of the charts in reading order, without the one that is worked out beside the page."""
+        return [chart for chart in self.all_charts if not chart.startswith("What would help")]
+
+    @property
+    def all_charts(self) -> list[str]:
         return [json.loads(chart.proto.spec)["description"] for chart in self.test.get("vega_lite_chart")]
 
     @property

@@ -1,0 +1,236 @@
+"""A search as DataFrames: one function per chart or table of the Search page. Milliseconds and GiB."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import pandas as pd
+
+from aggsim.planning.evaluation import TriedBatch
+from aggsim.planning.pareto import frontier
+from aggsim.planning.search_result import Candidate, SearchPoint, SearchResult
+from aggsim.report.format import number
+from aggsim.report.rows import point_row
+from aggsim.report.search_words import candidate_words, device_words, layout_words, rejected_layout, rejection_words
+from aggsim.report.words import LIMIT_NAMES, stop_words
+from aggsim.units import gib, ms
+
+NUM_SERIES = 6
+"""Layouts with a colour and a mark of their own; the others share a quiet one."""
+OTHERS = "other layouts"
+FITS = "meets the limits"
+_POINT_COLUMNS = [
+    *("layout", "series", "device", "batch", "concurrency", "ttft_ms", "tpot_ms", "tokens_per_s", "per_device"),
+    *("per_user", "memory_left_gib", "outcome", "ok", "is_best"),
+]
+
+
+def named_candidates(result: SearchResult) -> tuple[Candidate, ...]:
+    """The layouts that charts tell apart: the best of each device, then the next best ones.
+
+    More replicas of the same thing draw the same line per device: only the first is named.
+    """
+    first = {candidate.scenario.device: candidate for candidate in reversed(result.candidates)}
+    leaders = [candidate for candidate in result.candidates if first[candidate.scenario.device] is candidate]
+    chosen: dict[tuple[object, ...], Candidate] = {}
+    for candidate in (*leaders, *result.candidates):
+        layout, scenario = candidate.layout, candidate.scenario
+        rate = float(f"{candidate.output_tokens_per_s_per_device:.6g}")
+        chosen.setdefault((scenario.device, layout.tp, layout.pp, scenario.batch, rate), candidate)
+        if len(chosen) == NUM_SERIES:
+            break
+    kept = {id(candidate) for candidate in chosen.values()}
+    return tuple(candidate for candidate in result.candidates if id(candidate) in kept)
+
+
+def series_names(result: SearchResult) -> tuple[str, ...]:
+    """Their names, best first."""
+    return tuple(candidate_words(candidate, result.question) for candidate in named_candidates(result))
+
+
+def points_frame(result: SearchResult) -> pd.DataFrame:
+    """Every evaluated point with a finite price. Columns: _POINT_COLUMNS; outcome: a limit by name, or FITS."""
+    shown, names, rows = set(series_names(result)), _Names(result), []
+    for candidate, tried in result.points():
+        if not 0 < tried.tpot_s < math.inf:
+            continue
+        layout = names.of(candidate)
+        series = layout if layout in shown else OTHERS
+        rows.append((layout, series, candidate.scenario.device, *_point(candidate, tried), tried is candidate.best))
+    return pd.DataFrame(rows, columns=_POINT_COLUMNS)
+
+
+def frontier_frame(result: SearchResult, device: str | None = None) -> pd.DataFrame:
+    """The points that nothing beats, among those of one device where it is named; columns as points_frame."""
+    names, shown = _Names(result), set(series_names(result))
+    points = (p for p in result.points() if device in (None, p.candidate.scenario.device))
+    rows = []
+    for candidate, tried in frontier(points):
+        layout = names.of(candidate)
+        series = layout if layout in shown else OTHERS
+        rows.append((layout, series, candidate.scenario.device, *_point(candidate, tried), tried is candidate.best))
+    return pd.DataFrame(rows, columns=_POINT_COLUMNS)
+
+
+def stops_frame(result: SearchResult, *, per_device: bool) -> pd.DataFrame:
+    """Where each named layout ends: its best point and why the next batch size is stopped.
+
+    Columns: series, batch, rate (tokens/s), reason (a sentence), label (short).
+    """
+    rows = []
+    for candidate in named_candidates(result):
+        best, stop = candidate.best, candidate.next_stop
+        if best is None:
+            continue
+        share = candidate.layout.num_devices if per_device else 1
+        name = candidate_words(candidate, result.question)
+        limit = LIMIT_NAMES[stop.verdict.limit] if stop and stop.verdict.limit else ""
+        reason = stop_words(candidate.scenario, stop) if stop else "Nothing stopped it."
+        label = f"{limit[:1].upper()}{limit[1:]} stops {number(stop.batch_size)}" if stop else "nothing stops it"
+        rows.append((name, best.batch_size, best.output_tokens_per_s / share, reason, label))
+    return pd.DataFrame(rows, columns=["series", "batch", "rate", "reason", "label"])
+
+
+def heat_frame(result: SearchResult) -> pd.DataFrame:
+    """The best output tokens/s per device of every tp and batch size, sizes in doublings.
+
+    Columns: tp, sizes ("8+": 8 to 15), first, per_device (0: nothing meets the limits), batch, layout, outcome, text.
+    """
+    cells: dict[tuple[int, int], SearchPoint] = {}
+    for point in result.points():
+        key = (point.candidate.layout.tp, 1 << (point.tried.batch_size.bit_length() - 1))
+        if key not in cells or _merit(point) > _merit(cells[key]):
+            cells[key] = point
+    rows = []
+    for (tp, first), point in sorted(cells.items()):
+        ok = point.tried.verdict.ok
+        outcome = FITS if ok else LIMIT_NAMES[point.tried.verdict.limit or "memory"]
+        rate = point.output_tokens_per_s_per_device if ok else 0.0
+        sizes = str(first) if first < 4 else f"{first}+"
+        layout = candidate_words(point.candidate, result.question)
+        rows.append((f"TP {tp}", sizes, first, rate, point.tried.batch_size, layout, outcome,
+                     number(rate) if ok else outcome))  # fmt: skip
+    columns = ["tp", "sizes", "first", "per_device", "batch", "layout", "outcome", "text"]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def top_table(candidates: Sequence[Candidate], result: SearchResult) -> pd.DataFrame:
+    """One row a layout as people read it, in the order given; times in ms."""
+    leader = _rate(result.candidates[0], result) if result.candidates else 0.0
+    rows = []
+    for rank, candidate in enumerate(candidates, 1):
+        best = candidate.best or candidate.tried[0]
+        stop = candidate.next_stop
+        rows.append(
+            {
+                "rank": rank,
+                "layout": candidate_words(candidate, result.question),
+                "tokens_per_s": best.output_tokens_per_s,
+                "per_device": candidate.output_tokens_per_s_per_device,
+                "behind": _rate(candidate, result) / leader - 1 if leader else 0.0,
+                "batch": best.batch_size,
+                "tpot_ms": ms(best.tpot_s),
+                "ttft_ms": ms(best.ttft_s),
+                "stopped_by": stop_words(candidate.scenario, stop) if stop else "",
+                "concurrency": best.concurrency,
+                "requests_per_s": best.output_tokens_per_s / candidate.scenario.output,
+                "memory_left_gib": gib(best.memory_left_bytes),
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def rejected_table(result: SearchResult) -> pd.DataFrame:
+    """What has no answer, and why. Columns: layout, stopped_by, reason."""
+    rows = [
+        {
+            "layout": _rejected_name(rejected.asked, rejected_layout(rejected), result),
+            "stopped_by": LIMIT_NAMES[rejected.limit] if rejected.limit else "impossible",
+            "reason": rejection_words(rejected),
+        }
+        for rejected in result.rejected
+    ]
+    return pd.DataFrame(rows, columns=["layout", "stopped_by", "reason"])
+
+
+def all_points_table(result: SearchResult) -> pd.DataFrame:
+    """Every evaluated point under the exported column names, then what stops it and whether nothing beats it."""
+    kept = {(id(point.candidate), point.tried.batch_size) for point in frontier(result.points())}
+    rows = [
+        point_row(point)
+        | {
+            "memory_left_gib": gib(point.tried.memory_left_bytes),
+            "stopped_by": LIMIT_NAMES[point.tried.verdict.limit] if point.tried.verdict.limit else "",
+            "pareto": (id(point.candidate), point.tried.batch_size) in kept,
+        }
+        for point in result.points()
+    ]
+    return pd.DataFrame(rows)
+
+
+def device_table(result: SearchResult) -> pd.DataFrame:
+    """The best layout of every kind and number of devices, most tokens/s per device first."""
+    best: dict[tuple[str, int], Candidate] = {}
+    for candidate in result.candidates:
+        best.setdefault((candidate.scenario.device, candidate.scenario.devices), candidate)
+    rows = []
+    for (device, devices), candidate in best.items():
+        point = candidate.best or candidate.tried[0]
+        rows.append(
+            {
+                "deployment": device_words(device, devices),
+                "device": device,
+                "layout": layout_words(candidate),
+                "batch": point.batch_size,
+                "tpot_ms": ms(point.tpot_s),
+                "per_device": candidate.output_tokens_per_s_per_device,
+                "tokens_per_s": point.output_tokens_per_s,
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+class _Names:
+    """candidate_words, each candidate spelled once."""
+
+    def __init__(self, result: SearchResult) -> None:
+        self._result = result
+        self._known: dict[int, str] = {}
+
+    def of(self, candidate: Candidate) -> str:
+        key = id(candidate)
+        if key not in self._known:
+            self._known[key] = candidate_words(candidate, self._result.question)
+        return self._known[key]
+
+
+def _point(candidate: Candidate, tried: TriedBatch) -> tuple[object, ...]:
+    """batch to ok of _POINT_COLUMNS."""
+    point, limit = SearchPoint(candidate, tried), tried.verdict.limit
+    return (
+        tried.batch_size,
+        tried.concurrency,
+        ms(tried.ttft_s),
+        ms(tried.tpot_s),
+        tried.output_tokens_per_s,
+        point.output_tokens_per_s_per_device,
+        point.output_tokens_per_s_per_user,
+        gib(tried.memory_left_bytes),
+        f"over the {LIMIT_NAMES[limit]} limit" if limit else FITS,
+        tried.verdict.ok,
+    )
+
+
+def _merit(point: SearchPoint) -> tuple[bool, float]:
+    return point.tried.verdict.ok, point.output_tokens_per_s_per_device
+
+
+def _rate(candidate: Candidate, result: SearchResult) -> float:
+    return candidate.output_tokens_per_s_per_device if result.by_device else candidate.output_tokens_per_s
+
+
+def _rejected_name(asked: dict[str, str | int], layout: str, result: SearchResult) -> str:
+    """The layout, and what else varies of the devices and formats."""
+    others = [key for key in ("device", "linear", "experts", "attention") if key in result.question.varied]
+    return " | ".join([layout, *(str(asked[key]) for key in others if key in asked)])

@@ -1,0 +1,137 @@
+"""A search in sentences: how a layout is called, which one wins, why the others do not answer."""
+
+from __future__ import annotations
+
+import math
+
+from aggsim.planning.deployment import Sizing
+from aggsim.planning.search_result import Candidate, Rejected, SearchResult
+from aggsim.report.format import count, memory, number, percent
+from aggsim.report.rows import parallel_label
+from aggsim.report.words import LIMIT_NAMES, limit_words, mode_words
+from aggsim.scenario_search import SearchQuestion
+from aggsim.units import bytes_of_gib
+
+__all__ = [
+    "candidate_words",
+    "device_words",
+    "layout_words",
+    "rejected_layout",
+    "rejected_words",
+    "rejection_words",
+    "search_headline",
+    "sizing_words",
+    "spare_words",
+]
+
+
+def layout_words(candidate: Candidate) -> str:
+    """E.g. "TP 4 × DP 2", "TP 8 × DP 8 × EP 64"; what is 1 goes without saying."""
+    layout = candidate.layout
+    sizes = {"TP": layout.tp, "DP": layout.dp, "PP": layout.pp}
+    if candidate.is_moe:
+        sizes |= {"EP": layout.ep, "MoE-TP": layout.moe_tp, "MoE-DP": layout.moe_dp}
+    return " × ".join(f"{name} {size}" for name, size in sizes.items() if size > 1) or "TP 1"
+
+
+def device_words(device: str, num_devices: int) -> str:
+    """E.g. "8 × H200 SXM 141G"."""
+    return f"{number(num_devices)} × {device.replace('_', ' ')}"
+
+
+def candidate_words(candidate: Candidate, question: SearchQuestion) -> str:
+    """The layout and whatever else varies: "8 × H200 SXM 141G · TP 4 × DP 2 · FP8 · KV INT8 · MTP 1"."""
+    scenario, varied = candidate.scenario, question.varied
+    quantization = candidate.quantization
+    parts = [device_words(scenario.device, scenario.devices)] if {"device", "devices"} & varied.keys() else []
+    parts.append(layout_words(candidate))
+    if "linear" in varied:
+        parts.append(mode_words(quantization.linear, "unquantized"))
+    if "experts" in varied:
+        parts.append(f"experts {mode_words(quantization.experts, 'unquantized')}")
+    if "attention" in varied:
+        parts.append(f"KV {mode_words(quantization.attention, '16 bit')}")
+    if "mtp" in varied:
+        parts.append(f"MTP {scenario.mtp}")
+    return " · ".join(parts)
+
+
+def search_headline(result: SearchResult) -> str:
+    """E.g. "TP 8 wins: 3,875 tokens/s. Second: TP 4 × DP 2 at −6%."."""
+    if result.best is None:
+        return f"None of {number(result.num_layouts)} layouts meets the limits."
+    first, *others = result.candidates
+    answer = f"{candidate_words(first, result.question)} wins: {_rate_words(first, result)}."
+    if not others:
+        return answer
+    share = _rate(others[0], result) / _rate(first, result) - 1 if _rate(first, result) else 0.0
+    behind = "level with it" if share == 0 else f"at −{percent(-share)}"
+    return f"{answer} Second: {candidate_words(others[0], result.question)} {behind}."
+
+
+def _rate(candidate: Candidate, result: SearchResult) -> float:
+    return candidate.output_tokens_per_s_per_device if result.by_device else candidate.output_tokens_per_s
+
+
+def _rate_words(candidate: Candidate, result: SearchResult) -> str:
+    return f"{number(_rate(candidate, result))} tokens/s{' per device' if result.by_device else ''}"
+
+
+def rejection_words(rejected: Rejected) -> str:
+    """Why a layout has no answer, in one sentence."""
+    candidate = rejected.candidate
+    if candidate is None:
+        return rejected.reason
+    stop = candidate.tried[0]
+    if rejected.limit == "memory":
+        missing = memory(bytes_of_gib(-(stop.verdict.margin or 0.0)))
+        return f"Does not fit at batch {number(stop.batch_size)}: {missing} short per device."
+    limit = rejected.limit or "tpot"
+    value, allowed = limit_words(candidate.scenario, limit, stop.ttft_s if limit == "ttft" else stop.tpot_s)
+    over = stop.verdict.margin
+    by = f", {percent(over)} over" if over is not None and math.isfinite(over) else ""
+    return f"Too slow at batch {number(stop.batch_size)}: {LIMIT_NAMES[limit]} {value} > {allowed}{by}."
+
+
+def rejected_layout(rejected: Rejected) -> str:
+    """The layout as the exported rows spell it; of an impossible one, what was asked for."""
+    if rejected.candidate is not None:
+        candidate = rejected.candidate
+        return parallel_label(candidate.layout, is_moe=candidate.is_moe, num_mtp_tokens=candidate.scenario.mtp)
+    names = {"devices": "DEVICES", "tp": "TP", "pp": "PP", "dp": "DP", "ep": "EP", "moe_dp": "MOE-DP"}
+    return " | ".join(f"{name}={rejected.asked[key]}" for key, name in names.items() if key in rejected.asked)
+
+
+def rejected_words(result: SearchResult) -> list[str]:
+    """One line a reason, the layouts it holds for behind it; in the order they were looked at."""
+    layouts: dict[str, list[str]] = {}
+    for rejected in result.rejected:
+        layouts.setdefault(rejection_words(rejected), []).append(rejected_layout(rejected))
+    return [f"{_listed(list(dict.fromkeys(names)))}: {reason}" for reason, names in layouts.items()]
+
+
+def _listed(names: list[str], most: int = 3) -> str:
+    more = [f"{number(len(names) - most)} more"] if len(names) > most else []
+    return ", ".join((*names[:most], *more))
+
+
+def sizing_words(sizing: Sizing) -> str:
+    """E.g. "24 × H200 SXM 141G: 12 replicas of TP 2 at batch 96; 50,460 tokens/s, 1% to spare."."""
+    candidate = sizing.candidate
+    replicas = count(sizing.num_replicas, "replica")
+    size = candidate.layout.num_devices
+    of = layout_words(candidate) + (f" on {count(size, 'device')} each" if sizing.num_replicas > 1 else "")
+    batch = f"batch {number(candidate.scenario.batch or 0)}"
+    return (
+        f"{device_words(candidate.scenario.device, sizing.num_devices)}: {replicas} of {of} at {batch}; "
+        f"{number(sizing.capacity_tokens_per_s)} tokens/s, {percent(sizing.headroom)} to spare."
+    )
+
+
+def spare_words(sizing: Sizing) -> str:
+    """What one lost replica means, and how many devices N+1 takes."""
+    lost = sizing.with_replicas(sizing.num_replicas - 1)
+    spare = sizing.with_replicas(sizing.num_replicas + 1)
+    left = f"{percent(lost.utilization)} of the capacity left" if lost.num_replicas else "nothing is left"
+    now = f"One replica lost: {left}"
+    return f"{now}. N+1: {count(spare.num_devices, 'device')}, {percent(spare.utilization)} used."

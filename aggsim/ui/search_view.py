@@ -1,0 +1,185 @@
+"""Charts and tables of a search."""
+
+from __future__ import annotations
+
+import pandas as pd
+import streamlit as st
+
+from aggsim.planning.evaluation import Evaluation
+from aggsim.planning.search_result import Candidate, SearchResult
+from aggsim.report import search_charts as charts
+from aggsim.report import search_tables as tables
+from aggsim.report import search_titles as titles
+from aggsim.report.format import count
+from aggsim.report.search_words import search_headline
+from aggsim.report.theme import Theme
+from aggsim.scenario import Scenario
+from aggsim.scenario_search import SearchQuestion
+from aggsim.service_search import is_slow
+from aggsim.share_search import encode_search_short
+from aggsim.ui.chart import draw_chart
+from aggsim.ui.explain_view import draw_explanation
+from aggsim.ui.foot import draw_sentences
+from aggsim.ui.jump import PLAN, open_scenario
+from aggsim.ui.table import draw_csv
+from aggsim.ui.tiles import draw_headline
+
+TOP = 20
+"""Rows of the table on screen until all are asked for."""
+_OPENED_KEYS = ("device", "devices", "tp", "pp", "ep", "moe_dp")
+
+
+def draw_charts(result: SearchResult, theme: Theme) -> None:
+    """Pareto, and throughput over batch size."""
+    points = tables.points_frame(result)
+    if not len(points):
+        st.info("No point could be priced: see the rejected layouts below.", icon=":material/info:")
+        return
+    series, limit = tables.series_names(result), result.question.base.tpot
+    edge = tables.frontier_frame(result)
+    stops = tables.stops_frame(result, per_device=result.by_device)
+    left, right = st.columns(2, gap="large")
+    with left:
+        draw_chart(charts.pareto_chart(points, edge, series, theme, titles.pareto(edge), limit))
+    with right:
+        if len(stops):
+            title = titles.throughput(result)
+            draw_chart(charts.batch_chart(points, stops, series, theme, title, per_device=result.by_device))
+
+
+def draw_details(result: SearchResult, theme: Theme) -> None:
+    """tp × batch size, and devices where there are several."""
+    points = tables.points_frame(result)
+    if len(points):
+        heat = tables.heat_frame(result)
+        draw_chart(charts.heat_chart(heat, theme, titles.heat(heat)))
+        _draw_devices(result, points, theme, result.question.base.tpot)
+
+
+def _draw_devices(result: SearchResult, points: pd.DataFrame, theme: Theme, limit_ms: float | None) -> None:
+    """Nothing for one kind of device."""
+    devices = list(dict.fromkeys(candidate.scenario.device for candidate in result.candidates))
+    if len({*points["device"]}) < 2 or not devices:
+        return
+    chart, table = st.columns(2, gap="large")
+    best = tables.device_table(result)
+    with chart:
+        edges = pd.concat([tables.frontier_frame(result, device) for device in devices])
+        answered = points[points["device"].isin(devices)]
+        draw_chart(charts.device_chart(answered, edges, devices, theme, titles.devices(best), limit_ms))
+    with table:
+        st.markdown("**Best of each kind and number of devices**")
+        st.dataframe(
+            best.drop(columns="device"),
+            hide_index=True,
+            column_config={
+                "tpot_ms": st.column_config.NumberColumn("TPOT (ms)", format="%.1f"),
+                "per_device": st.column_config.NumberColumn("tokens/s per device", format="%,.0f"),
+                "tokens_per_s": st.column_config.NumberColumn("tokens/s", format="%,.0f"),
+            },
+        )
+
+
+def draw_limits(result: SearchResult, theme: Theme) -> None:
+    """What holds the best layout back, and what would help."""
+    if result.best is not None and not is_slow(result.question.base):
+        draw_explanation(opened_scenario(result.best, result.question), theme)
+
+
+def draw_top(result: SearchResult) -> None:
+    """The best layouts; a click on a row opens it on Plan."""
+    if not result.candidates:
+        return
+    st.markdown("**Best of each layout** :small[choose a row to open it on Plan]")
+    every = len(result.candidates)
+    wanted = every if every <= TOP or st.session_state.get("search-all") else TOP
+    shown = result.candidates[:wanted]
+    frame = tables.top_table(shown, result)
+    ms, rate = (st.column_config.NumberColumn(format=spelled) for spelled in ("%,.1f", "%,.0f"))
+    st.dataframe(
+        frame,
+        hide_index=True,
+        key="search-top",
+        on_select=_open_row,
+        selection_mode="single-row",
+        height=min(35 * (len(frame) + 1) + 3, 400),
+        alt="The best batch size of each layout, best first",
+        column_config={
+            "rank": st.column_config.NumberColumn("#", width=40),
+            "layout": st.column_config.TextColumn("layout", width=230),
+            "ttft_ms": ms | {"label": "TTFT (ms)"},
+            "tpot_ms": ms | {"label": "TPOT (ms)"},
+            "tokens_per_s": rate | {"label": "tokens/s"},
+            "per_device": st.column_config.NumberColumn("per device", format="%.1f"),
+            "requests_per_s": st.column_config.NumberColumn("requests/s", format="%.2f"),
+            "behind": st.column_config.NumberColumn("behind", format="percent"),
+            "memory_left_gib": st.column_config.NumberColumn("memory left (GiB)", format="%.1f"),
+            "stopped_by": st.column_config.TextColumn("what stops the next batch size"),
+        },
+    )
+    st.session_state["_search_rows"] = (shown, result.question)
+    if every > TOP:
+        st.checkbox(f"Show all {every} layouts", key="search-all")
+
+
+def draw_rejected(result: SearchResult) -> None:
+    """What has no answer, with reasons."""
+    if result.rejected:
+        words = f"{count(len(result.rejected), 'rejected layout')} with reasons"
+        with st.expander(words, expanded=not result.candidates):
+            frame = tables.rejected_table(result)
+            st.dataframe(frame, hide_index=True, height=min(35 * (len(frame) + 1) + 3, 360))
+
+
+def draw_downloads(result: SearchResult) -> None:
+    """All points as CSV, and the command line."""
+    csv, command = st.columns([1, 3], vertical_alignment="center")
+    with csv:
+        draw_csv(tables.all_points_table(result), "aggsim-search.csv")
+    with command:
+        query = encode_search_short(result.question) or "v=1"
+        st.code(f'python -m aggsim search "{query}"', language="bash", wrap_lines=True)
+
+
+def question_line(question: SearchQuestion, evaluation: Evaluation | None) -> str:
+    """What all layouts have in common."""
+    return titles.question_words(question, evaluation)
+
+
+def draw_answer(result: SearchResult) -> None:
+    """Who wins, and a button that opens it on Plan: the keyboard's way there."""
+    words, button = st.columns([5, 2], vertical_alignment="center")
+    with words:
+        draw_headline(search_headline(result), titles.effort_words(result))
+    if result.best is not None:
+        with button:
+            st.button(
+                "Open the best on Plan",
+                key="search-open-best",
+                icon=":material/speed:",
+                on_click=open_on_plan,
+                args=(result.best, result.question),
+            )
+
+
+def draw_warnings(result: SearchResult) -> None:
+    """Of the best layout."""
+    draw_sentences(result.best.warnings if result.best else ())
+
+
+def open_on_plan(candidate: Candidate, question: SearchQuestion) -> None:
+    """A callback: Plan shows that layout. The batch size is found again, the same one."""
+    open_scenario(opened_scenario(candidate, question), PLAN)
+
+
+def opened_scenario(candidate: Candidate, question: SearchQuestion) -> Scenario:
+    """The question's base with what the layout settles; formats only where they vary."""
+    keys = [*_OPENED_KEYS[: 6 if candidate.is_moe else 4], *(question.varied.keys() - set(_OPENED_KEYS))]
+    return question.base.replace(**{key: getattr(candidate.scenario, key) for key in keys})
+
+
+def _open_row() -> None:
+    rows = st.session_state["search-top"]["selection"]["rows"]
+    shown, question = st.session_state["_search_rows"]
+    if rows and rows[0] < len(shown):
+        open_on_plan(shown[rows[0]], question)
