@@ -113,7 +113,7 @@ class Dask:
                 client.submit(_on_cluster, function, layout, topic, pure=False, retries=RETRIES): index
                 for index, layout in enumerate(layouts)
             }
-            finished = distributed.as_completed(futures)
+            finished = distributed.as_completed(futures, loop=client.loop)
             try:
                 while not finished.is_empty():
                     watch.check()

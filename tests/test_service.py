@@ -96,7 +96,7 @@ def test_contents_count_not_names(binds: list[Deployment]) -> None:
 def test_a_new_version_answers_anew(what: str, binds: list[Deployment], monkeypatch: pytest.MonkeyPatch) -> None:
     service.evaluate(QUESTION)
     if what == "code":
-        monkeypatch.setattr(service, "_code_digest", lambda: "edited")
+        monkeypatch.setattr("aggsim.service_answers._code_digest", lambda *_: "edited")
     else:
         newer = AnalyticEngine(version="next")
         monkeypatch.setattr("aggsim.engines.load_engine", lambda _: newer)
