@@ -46,14 +46,21 @@ def draw_explanation(asked: Scenario, theme: Theme) -> None:
         work = kept[1]
     wait(work.values(), _PATIENCE_S)
     is_busy = not work[True].done()
-    st.fragment(run_every=_POLL_S if is_busy else None)(_panel)(asked, work, is_busy, theme)
+    polls: list[bool] | None = [] if is_busy else None
+    st.fragment(run_every=_POLL_S if is_busy else None)(_panel)(asked, work, polls, theme)
 
 
-def _panel(asked: Scenario, work: Work, was_busy: bool, theme: Theme) -> None:
-    """Polls while the work goes on; the page is drawn once more when it has ended."""
+def _panel(asked: Scenario, work: Work, polls: list[bool] | None, theme: Theme) -> None:
+    """Polls while the work goes on; the page is drawn once more when it has ended.
+
+    polls: None where nothing was left to wait for, else one entry for every time it was drawn: the first is part of the
+    page's own run, which nothing may cut short.
+    """
     is_busy = not work[True].done()
-    if is_waiting() or (was_busy and not is_busy):
+    if is_waiting() or (polls and not is_busy):
         st.rerun()
+    if polls is not None:
+        polls.append(is_busy)
     done = work[True] if not is_busy else work[False]
     if not done.done() or done.cancelled():
         st.caption(":material/hourglass_top: Working out what stops it and what would help …")

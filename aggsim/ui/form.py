@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from html import escape
 from typing import Any
@@ -15,6 +16,9 @@ from aggsim.report.format import number
 from aggsim.scenario import GROUPS, PARAMETERS, Parameter, Scenario
 from aggsim.ui.catalog import device_ids, engine_ids, is_moe, model_ids
 
+_FILLED = "_form_filled_s"
+_DELIVERY_S = 3.0
+"""A run that is followed by another at once may never reach the browser: values are said again for so long."""
 TOUCHED = "_form_touched"
 """Set by a widget's callback: in this run the form speaks, not the address bar."""
 _WIDE = frozenset({"model", "device", "batch", "law", "scheduler", "max_batched_tokens", "mtp_rates"})
@@ -39,6 +43,7 @@ def fill(scenario: Scenario) -> None:
         elif value == "auto":
             value = None
         st.session_state[parameter.key] = value
+    st.session_state[_FILLED] = time.monotonic()
 
 
 def read() -> tuple[Scenario | None, Mapping[str, AggsimError]]:
@@ -67,6 +72,9 @@ def _value(parameter: Parameter) -> Any:
 
 def draw(answer: Evaluation | None, errors: Mapping[str, AggsimError]) -> None:
     """All groups; `answer` (None: there is none for these values) says what auto came to."""
+    if time.monotonic() - st.session_state.get(_FILLED, -_DELIVERY_S) < _DELIVERY_S:
+        for parameter in PARAMETERS:  # Streamlit sends a widget's value only in the run after it was set
+            st.session_state[parameter.key] = st.session_state[parameter.key]
     shown = [parameter for parameter in PARAMETERS if _is_shown(parameter.key)]
     st.sidebar.html('<div class="aggsim-brand">aggsim<span>LLM serving capacity</span></div>')
     for group in GROUPS:

@@ -71,6 +71,19 @@ def test_a_change_that_would_help_is_one_click_away(server: str, browser: Any) -
     screen.context.close()
 
 
+def test_the_form_shows_the_link_when_the_explanation_is_there_at_once(server: str, browser: Any) -> None:
+    link = "tp=4&engine=analytic&devices=16&input=2000&device=H100_SXM_80G"
+    service.explain(decode_search(link).question.base)
+    for _ in range(3):  # a page that is drawn twice at once may lose what was said first
+        screen = Screen(browser, viewport=TALL)
+        screen.open(f"{server}/?{link}")
+        screen.chart("What would help")
+        screen.settle()
+        shown = {label: screen.field(label).input_value() for label in ("Number of devices", "Input length (tokens)")}
+        assert shown == {"Number of devices": "16", "Input length (tokens)": "2000"}
+        screen.context.close()
+
+
 def test_a_slow_search_is_watched_and_cancelled(browser: Any, tmp_path: Path) -> None:
     passes = tmp_path / "passes.log"
     passes.touch()
