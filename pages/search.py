@@ -3,6 +3,8 @@
 import streamlit as st
 
 from aggsim.errors import AggsimError
+from aggsim.report.search_tables import points_frame
+from aggsim.report.search_titles import question_words
 from aggsim.ui import search_state
 from aggsim.ui import search_view as view
 from aggsim.ui.frame import current_answer
@@ -19,7 +21,7 @@ if answer.asked is None:
     draw_title("Search", "", "")
     st.stop()
 question = search_state.question(answer.asked)
-draw_title("Search", view.question_line(question, answer.evaluation), search_state.link(answer.asked))
+draw_title("Search", question_words(question, answer.evaluation), search_state.link(answer.asked))
 with page_body() as theme:
     draw_controls(answer.asked.model)
     try:
@@ -30,10 +32,11 @@ with page_body() as theme:
     if result is not None:
         view.draw_answer(result)
         draw_sizing(question, theme)
-        view.draw_charts(result, theme)
+        points = points_frame(result)
+        view.draw_charts(result, points, theme)
         view.draw_top(result)
         view.draw_rejected(result)
         view.draw_limits(result, theme)
-        view.draw_details(result, theme)
+        view.draw_details(result, points, theme)
         view.draw_warnings(result)
         view.draw_downloads(result)

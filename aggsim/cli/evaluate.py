@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from typing import Any
 
 from aggsim import service
-from aggsim.cli.jsonl import answer_lines, dump, model_at
+from aggsim.cli.jsonl import answer_lines, dump, model_at, tell_notes
 from aggsim.forward.cost import ForwardCost
 from aggsim.planning.evaluation import Evaluation
 from aggsim.report.format import duration, memory, number, percent
@@ -26,8 +25,7 @@ def run(options: argparse.Namespace) -> int:
     if options.jsonl:
         return answer_lines(options.jsonl, _answer_line)
     decoded = decode(options.query)
-    for note in (*decoded.notes, *(f"{key} is not a known parameter: ignored" for key in decoded.unknown_keys)):
-        print(f"aggsim: {note}", file=sys.stderr)
+    tell_notes(decoded)
     evaluation = service.evaluate(decoded.scenario, model=model_at(decoded.scenario.model))
     print(dump(evaluation_json(evaluation), indent=2) if options.json else _summary(evaluation))
     return 0

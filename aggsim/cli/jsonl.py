@@ -12,8 +12,10 @@ from aggsim.errors import AggsimError, InputError
 from aggsim.models.catalog import load_model_path, model_ids
 from aggsim.models.spec import ModelSpec
 from aggsim.report.json_form import error_json
+from aggsim.share import Decoded
+from aggsim.share_search import DecodedSearch
 
-__all__ = ["answer_lines", "dump", "model_at"]
+__all__ = ["answer_lines", "dump", "model_at", "tell_notes"]
 
 
 def dump(value: Any, *, indent: int | None = None) -> str:
@@ -36,6 +38,12 @@ def answer_lines(source: str, answer: Callable[[Any], Any]) -> int:
 def model_at(name: str) -> ModelSpec | None:
     """The model of a path to a config.json or its folder; None: the name is left to the catalog."""
     return load_model_path(name) if name not in model_ids() and os.path.exists(name) else None
+
+
+def tell_notes(decoded: Decoded | DecodedSearch) -> None:
+    """What a query says that is read in another way or not at all, on standard error."""
+    for note in (*decoded.notes, *(f"{key} is not a known parameter: ignored" for key in decoded.unknown_keys)):
+        print(f"aggsim: {note}", file=sys.stderr)
 
 
 def _lines(source: str) -> Iterator[str]:

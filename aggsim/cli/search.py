@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from aggsim import service
-from aggsim.cli.jsonl import dump, model_at
+from aggsim.cli.jsonl import dump, model_at, tell_notes
 from aggsim.cli.listing import table
 from aggsim.errors import EngineError, InputError
 from aggsim.models.spec import ModelSpec
@@ -41,8 +41,7 @@ def run(options: argparse.Namespace) -> int:
     if options.top is not None and options.top < 1:
         raise InputError("top", options.top, "a whole number from 1")
     decoded = decode_search(options.query)
-    for note in (*decoded.notes, *(f"{key} is not a known parameter: ignored" for key in decoded.unknown_keys)):
-        print(f"aggsim: {note}", file=sys.stderr)
+    tell_notes(decoded)
     question, model = _question(decoded.question, options.devices_list), model_at(decoded.question.base.model)
     load = _load(options)
     result = _searched(question, model)

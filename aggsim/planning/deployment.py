@@ -34,7 +34,7 @@ class Load:
         given = {"target_tokens_per_s": self.output_tokens_per_s, "target_requests_per_s": self.requests_per_s}
         for key, value in given.items():
             if value is not None and not 0 < value <= MAX_LOAD:  # nan is neither
-                raise InputError(key, shown(value), "a number above 0")
+                raise InputError(key, shown(value), f"a number above 0 to {MAX_LOAD:,.0f}")
         if all(value is None for value in given.values()):
             raise InputError("target_tokens_per_s", "no load", "output tokens/s or requests/s to carry")
 

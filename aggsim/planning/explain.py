@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from aggsim.devices.spec import DeviceSpec
@@ -15,12 +15,11 @@ from aggsim.planning.evaluation import Limit, TriedBatch
 from aggsim.planning.layouts import lacking_units
 from aggsim.planning.points import Points
 from aggsim.planning.resolve import Deployment, resolve
+from aggsim.planning.search import Bind
 from aggsim.planning.verdict import Limits, blame_step, judge
 from aggsim.scenario import Scenario
 
 __all__ = ["Explanation", "LimitReach", "explain"]
-
-Bind = Callable[[Deployment], ForwardModel]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,11 +59,6 @@ class Explanation:
     def binding(self) -> LimitReach | None:
         return self.reaches[0] if self.reaches and self.reaches[0].stop else None
 
-    @property
-    def next_behind(self) -> LimitReach | None:
-        """What would stop it if the binding limit did not."""
-        return self.reaches[1] if self.binding and len(self.reaches) > 1 else None
-
 
 def explain(
     asked: Scenario, model: ModelSpec, devices: Mapping[str, DeviceSpec], bind: Bind = Deployment.bind
@@ -79,14 +73,9 @@ def explain(
     deployment = points.deployment
     tried = points.search()
     best = best_of(tried)
-    settled = deployment.scenario.replace(
-        batch=(best or tried[0]).batch_size,
-        max_batched_tokens=points.max_batched_tokens,
-        timing="wave" if points.is_wave else "stepped",
-    )
-    limits = points.limits
-    given: list[Limit] = ["memory"]
-    given += [name for name, limit in (("tpot", limits.tpot_s), ("ttft", limits.ttft_s)) if limit is not None]  # type: ignore[misc]
+    settled = points.settled((best or tried[0]).batch_size)
+    allowed: dict[Limit, float | None] = {"memory": 0.0, "tpot": points.limits.tpot_s, "ttft": points.limits.ttft_s}
+    given = [limit for limit, most in allowed.items() if most is not None]
     reaches = sorted((_reach(limit, points, tried) for limit in given), key=lambda reach: reach.largest_batch)
     stop = reaches[0].stop
     changes = (

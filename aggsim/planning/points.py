@@ -10,7 +10,7 @@ from aggsim.planning.batch_search import search_batch_sizes
 from aggsim.planning.evaluation import TriedBatch
 from aggsim.planning.resolve import Deployment
 from aggsim.planning.verdict import Limits, judge
-from aggsim.scenario import Workload
+from aggsim.scenario import Scenario, Workload
 from aggsim.serving import SCHEDULERS, Scheduler, ServingRun, WaveRuns, choose_max_batched_tokens, simulate, wave_many
 from aggsim.serving.chunks import effective_input_tokens
 from aggsim.serving.simulate import AUTO_TOKEN_FACTORS
@@ -77,6 +77,12 @@ class Points:
     def num_prompt_tokens(self) -> int:
         """Of one prompt, without what the prefix cache holds."""
         return effective_input_tokens(self.workload)
+
+    def settled(self, batch_size: int) -> Scenario:
+        """The scenario, complete: evaluating it gives the numbers of this batch size."""
+        timing = "wave" if self.is_wave else "stepped"
+        budget = self.max_batched_tokens
+        return self.deployment.scenario.replace(batch=batch_size, max_batched_tokens=budget, timing=timing)
 
     def run(self, batch_size: int, *, detail: bool) -> ServingRun:
         """The burst at one batch size."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from aggsim.devices.spec import DeviceSpec
 from aggsim.engines.base import ForwardModel
@@ -98,11 +98,7 @@ def search_batches(deployment: Deployment, forward: ForwardModel) -> Candidate:
     best = best_of(tried)
     batch_size = (best or tried[0]).batch_size
     return Candidate(
-        scenario=deployment.scenario.replace(
-            batch=batch_size,
-            max_batched_tokens=points.max_batched_tokens,
-            timing="wave" if points.is_wave else "stepped",
-        ),
+        scenario=points.settled(batch_size),
         layout=deployment.layout,
         quantization=deployment.quantization,
         is_moe=deployment.model.is_moe,
@@ -119,17 +115,14 @@ def ranked(question: SearchQuestion, outcomes: Iterable[Outcome], seconds: float
     outcomes = list(outcomes)
     candidates = [outcome for outcome in outcomes if isinstance(outcome, Candidate)]
     by_device = len({candidate.layout.num_devices for candidate in candidates}) > 1
-    return SearchResult(
+    result = SearchResult(
         question=question,
-        candidates=tuple(
-            sorted(
-                candidates, key=lambda c: -(c.output_tokens_per_s_per_device if by_device else c.output_tokens_per_s)
-            )
-        ),
+        candidates=tuple(candidates),
         rejected=tuple(outcome for outcome in outcomes if isinstance(outcome, Rejected)),
         by_device=by_device,
         seconds=seconds,
     )
+    return replace(result, candidates=tuple(sorted(candidates, key=result.rate_of, reverse=True)))
 
 
 def _between(points: Points, tried: tuple[TriedBatch, ...], best: int) -> tuple[TriedBatch, ...]:

@@ -108,6 +108,10 @@ class SearchResult:
     def best(self) -> Candidate | None:
         return self.candidates[0] if self.candidates else None
 
+    def rate_of(self, candidate: Candidate) -> float:
+        """What the order goes by: output tokens/s, per device where the numbers of devices differ."""
+        return candidate.output_tokens_per_s_per_device if self.by_device else candidate.output_tokens_per_s
+
     @property
     def evaluated(self) -> int:
         """Points, over all layouts."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import pandas as pd
 
@@ -51,26 +51,12 @@ def series_names(result: SearchResult) -> tuple[str, ...]:
 
 def points_frame(result: SearchResult) -> pd.DataFrame:
     """Every evaluated point with a finite price. Columns: _POINT_COLUMNS; outcome: a limit by name, or FITS."""
-    shown, names, rows = set(series_names(result)), _Names(result), []
-    for candidate, tried in result.points():
-        if not 0 < tried.tpot_s < math.inf:
-            continue
-        layout = names.of(candidate)
-        series = layout if layout in shown else OTHERS
-        rows.append((layout, series, candidate.scenario.device, *_point(candidate, tried), tried is candidate.best))
-    return pd.DataFrame(rows, columns=_POINT_COLUMNS)
+    return _frame(result, (point for point in result.points() if 0 < point.tried.tpot_s < math.inf))
 
 
 def frontier_frame(result: SearchResult, device: str | None = None) -> pd.DataFrame:
     """The points that nothing beats, among those of one device where it is named; columns as points_frame."""
-    names, shown = _Names(result), set(series_names(result))
-    points = (p for p in result.points() if device in (None, p.candidate.scenario.device))
-    rows = []
-    for candidate, tried in frontier(points):
-        layout = names.of(candidate)
-        series = layout if layout in shown else OTHERS
-        rows.append((layout, series, candidate.scenario.device, *_point(candidate, tried), tried is candidate.best))
-    return pd.DataFrame(rows, columns=_POINT_COLUMNS)
+    return _frame(result, frontier(p for p in result.points() if device in (None, p.candidate.scenario.device)))
 
 
 def stops_frame(result: SearchResult, *, per_device: bool) -> pd.DataFrame:
@@ -117,7 +103,7 @@ def heat_frame(result: SearchResult) -> pd.DataFrame:
 
 def top_table(candidates: Sequence[Candidate], result: SearchResult) -> pd.DataFrame:
     """One row a layout as people read it, in the order given; times in ms."""
-    leader = _rate(result.candidates[0], result) if result.candidates else 0.0
+    leader = result.rate_of(result.candidates[0]) if result.candidates else 0.0
     rows = []
     for rank, candidate in enumerate(candidates, 1):
         best = candidate.best or candidate.tried[0]
@@ -128,7 +114,7 @@ def top_table(candidates: Sequence[Candidate], result: SearchResult) -> pd.DataF
                 "layout": candidate_words(candidate, result.question),
                 "tokens_per_s": best.output_tokens_per_s,
                 "per_device": candidate.output_tokens_per_s_per_device,
-                "behind": _rate(candidate, result) / leader - 1 if leader else 0.0,
+                "behind": result.rate_of(candidate) / leader - 1 if leader else 0.0,
                 "batch": best.batch_size,
                 "tpot_ms": ms(best.tpot_s),
                 "ttft_ms": ms(best.ttft_s),
@@ -191,6 +177,16 @@ def device_table(result: SearchResult) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
+def _frame(result: SearchResult, points: Iterable[SearchPoint]) -> pd.DataFrame:
+    """One row a point, by _POINT_COLUMNS."""
+    shown, names, rows = set(series_names(result)), _Names(result), []
+    for candidate, tried in points:
+        layout = names.of(candidate)
+        series = layout if layout in shown else OTHERS
+        rows.append((layout, series, candidate.scenario.device, *_point(candidate, tried), tried is candidate.best))
+    return pd.DataFrame(rows, columns=_POINT_COLUMNS)
+
+
 class _Names:
     """candidate_words, each candidate spelled once."""
 
@@ -224,10 +220,6 @@ def _point(candidate: Candidate, tried: TriedBatch) -> tuple[object, ...]:
 
 def _merit(point: SearchPoint) -> tuple[bool, float]:
     return point.tried.verdict.ok, point.output_tokens_per_s_per_device
-
-
-def _rate(candidate: Candidate, result: SearchResult) -> float:
-    return candidate.output_tokens_per_s_per_device if result.by_device else candidate.output_tokens_per_s
 
 
 def _rejected_name(asked: dict[str, str | int], layout: str, result: SearchResult) -> str:

@@ -64,17 +64,13 @@ def search_headline(result: SearchResult) -> str:
     answer = f"{candidate_words(first, result.question)} wins: {_rate_words(first, result)}."
     if not others:
         return answer
-    share = _rate(others[0], result) / _rate(first, result) - 1 if _rate(first, result) else 0.0
+    share = result.rate_of(others[0]) / result.rate_of(first) - 1 if result.rate_of(first) else 0.0
     behind = "level with it" if share == 0 else f"at −{percent(-share)}"
     return f"{answer} Second: {candidate_words(others[0], result.question)} {behind}."
 
 
-def _rate(candidate: Candidate, result: SearchResult) -> float:
-    return candidate.output_tokens_per_s_per_device if result.by_device else candidate.output_tokens_per_s
-
-
 def _rate_words(candidate: Candidate, result: SearchResult) -> str:
-    return f"{number(_rate(candidate, result))} tokens/s{' per device' if result.by_device else ''}"
+    return f"{number(result.rate_of(candidate))} tokens/s{' per device' if result.by_device else ''}"
 
 
 def rejection_words(rejected: Rejected) -> str:
@@ -132,6 +128,8 @@ def spare_words(sizing: Sizing) -> str:
     """What one lost replica means, and how many devices N+1 takes."""
     lost = sizing.with_replicas(sizing.num_replicas - 1)
     spare = sizing.with_replicas(sizing.num_replicas + 1)
-    left = f"{percent(lost.utilization)} of the capacity left" if lost.num_replicas else "nothing is left"
+    left = "nothing is left"
+    if lost.num_replicas:
+        left = f"the load is {percent(lost.utilization)} of what the others carry"
     now = f"One replica lost: {left}"
     return f"{now}. N+1: {count(spare.num_devices, 'device')}, {percent(spare.utilization)} used."

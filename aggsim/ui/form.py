@@ -22,7 +22,8 @@ _DELIVERY_S = 3.0
 TOUCHED = "_form_touched"
 """Set by a widget's callback: in this run the form speaks, not the address bar."""
 _WIDE = frozenset({"model", "device", "batch", "law", "scheduler", "max_batched_tokens", "mtp_rates"})
-_EXPERTS = ("ep", "moe_dp", "experts")
+EXPERTS = ("ep", "moe_dp", "experts")
+"""Fields that mean something to models with routed experts only."""
 _STEPS = {
     "input": 100,
     "output": 100,
@@ -91,7 +92,7 @@ def draw(answer: Evaluation | None, errors: Mapping[str, AggsimError]) -> None:
 
 def _is_shown(key: str) -> bool:
     """Fields that only some scenarios have are shown where they apply, or where a value was given for them."""
-    if key in _EXPERTS:
+    if key in EXPERTS:
         return is_moe(st.session_state["model"]) or st.session_state[key] is not None
     if key == "law":
         return st.session_state["engine"] == "linear" or bool(st.session_state[key])
@@ -176,6 +177,6 @@ def _touched(key: str) -> None:
     """A change of the model or the engine takes the fields along that no longer apply."""
     st.session_state[TOUCHED] = True
     if key == "model" and not is_moe(st.session_state["model"]):
-        st.session_state.update(dict.fromkeys(_EXPERTS))
+        st.session_state.update(dict.fromkeys(EXPERTS))
     if key == "engine" and st.session_state["engine"] != "linear":
         st.session_state["law"] = ""

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import streamlit as st
 
+from aggsim.planning.deployment import MAX_LOAD
 from aggsim.planning.layouts import powers_of_two_in
 from aggsim.report.format import number
 from aggsim.report.words import mode_words
@@ -27,7 +28,6 @@ _NAMES = {
     "attention": "KV cache",
     "mtp": "MTP",
 }
-_EXPERTS = ("ep", "moe_dp", "experts")
 _SPELLED = 3
 """More values are counted, not listed."""
 _COUNTS = tuple(1 << i for i in range(13))
@@ -37,7 +37,7 @@ def draw_controls(base_model: str) -> None:
     """A row of buttons above the answer."""
     with st.container(horizontal=True, gap="small", key="search-axes"):
         for key, name in _NAMES.items():
-            if key not in _EXPERTS or is_moe(base_model):
+            if key not in form.EXPERTS or is_moe(base_model):
                 _draw_axis(key, name)
         _draw_load()
 
@@ -122,7 +122,7 @@ def _draw_load() -> None:
             label_visibility="collapsed",
         )
         st.number_input(
-            "Load", key="load-value", min_value=0.0, max_value=search_state.MAX_LOAD, value=None, format="%g",
+            "Load", key="load-value", min_value=0.0, max_value=MAX_LOAD, value=None, format="%g",
             placeholder="none", on_change=_aim,
         )  # fmt: skip
 

@@ -13,6 +13,7 @@ from urllib.parse import parse_qsl
 import streamlit as st
 
 from aggsim.errors import InputError
+from aggsim.planning.deployment import MAX_LOAD
 from aggsim.scenario import PARAMETER, Parameter, Scenario
 from aggsim.scenario_search import ALL, LAYOUT_AXES, OPEN, SearchQuestion, Value
 from aggsim.share import query_of
@@ -32,7 +33,6 @@ _OPENED = "_search_opened"
 """(scenario, question, query): what was opened on another page, from which search, and that one's address."""
 _SHOWN = "_search_shown"
 """(question, query): the last search on screen and its address."""
-MAX_LOAD = 1e12
 
 
 def load(query: Mapping[str, list[str]], problems: list[str]) -> DecodedSearch:

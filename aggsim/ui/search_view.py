@@ -5,7 +5,6 @@ from __future__ import annotations
 import pandas as pd
 import streamlit as st
 
-from aggsim.planning.evaluation import Evaluation
 from aggsim.planning.search_result import Candidate, SearchResult
 from aggsim.report import search_charts as charts
 from aggsim.report import search_tables as tables
@@ -29,9 +28,8 @@ TOP = 20
 _OPENED_KEYS = ("device", "devices", "tp", "pp", "ep", "moe_dp")
 
 
-def draw_charts(result: SearchResult, theme: Theme) -> None:
-    """Pareto, and throughput over batch size."""
-    points = tables.points_frame(result)
+def draw_charts(result: SearchResult, points: pd.DataFrame, theme: Theme) -> None:
+    """Pareto, and throughput over batch size. points: points_frame."""
     if not len(points):
         st.info("No point could be priced: see the rejected layouts below.", icon=":material/info:")
         return
@@ -47,9 +45,8 @@ def draw_charts(result: SearchResult, theme: Theme) -> None:
             draw_chart(charts.batch_chart(points, stops, series, theme, title, per_device=result.by_device))
 
 
-def draw_details(result: SearchResult, theme: Theme) -> None:
-    """tp × batch size, and devices where there are several."""
-    points = tables.points_frame(result)
+def draw_details(result: SearchResult, points: pd.DataFrame, theme: Theme) -> None:
+    """tp × batch size, and devices where there are several. points: points_frame."""
     if len(points):
         heat = tables.heat_frame(result)
         draw_chart(charts.heat_chart(heat, theme, titles.heat(heat)))
@@ -139,11 +136,6 @@ def draw_downloads(result: SearchResult) -> None:
     with command:
         query = encode_search_short(result.question) or "v=1"
         st.code(f'python -m aggsim search "{query}"', language="bash", wrap_lines=True)
-
-
-def question_line(question: SearchQuestion, evaluation: Evaluation | None) -> str:
-    """What all layouts have in common."""
-    return titles.question_words(question, evaluation)
 
 
 def draw_answer(result: SearchResult) -> None:
