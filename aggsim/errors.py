@@ -4,14 +4,15 @@
     ├── InputError              a field of the question is wrong: field, value, what is allowed
     ├── UnsupportedModelError   a config.json we do not understand: architecture, field
     ├── EngineError             an engine cannot answer: engine, reason
-    └── NoProgressError         a scheduler decided to do nothing with work waiting
+    ├── NoProgressError         a scheduler decided to do nothing with work waiting
+    └── CancelledError          long work that somebody stopped
 
 Pages and the command line catch AggsimError and nothing else.
 """
 
 from __future__ import annotations
 
-__all__ = ["AggsimError", "EngineError", "InputError", "NoProgressError", "UnsupportedModelError"]
+__all__ = ["AggsimError", "CancelledError", "EngineError", "InputError", "NoProgressError", "UnsupportedModelError"]
 
 
 class AggsimError(Exception):
@@ -49,6 +50,10 @@ class EngineError(AggsimError):
 
 class NoProgressError(AggsimError):
     """A scheduler step that runs neither prefill nor decode although requests wait."""
+
+
+class CancelledError(AggsimError):
+    """Long work that was stopped on request; what it found so far is not an answer."""
 
 
 def _shown(value: object, limit: int = 80) -> str:

@@ -13,29 +13,16 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any, Final, Literal
 
 from aggsim.errors import InputError
+from aggsim.parameters_arrivals import SPREAD_WORDS, TRACE_WORDS, normal_spread, normal_trace
+from aggsim.parameters_choices import ATTENTION_MODES, ENGINE_NAMES, LINEAR_MODES, SCHEDULER_NAMES
+from aggsim.parameters_load import LOAD_ROWS
 
-Kind = Literal["text", "choice", "whole", "number", "rates", "law"]
-Group = Literal["Model", "Device and layout", "Workload", "Limits", "Advanced"]
-GROUPS: Final[tuple[Group, ...]] = ("Model", "Device and layout", "Workload", "Limits", "Advanced")
-
-LINEAR_MODES = (
-    "none",
-    "w8a16_static",
-    "w8a16_dynamic",
-    "w8a8_static",
-    "w8a8_dynamic",
-    "w4a8_static",
-    "w4a8_dynamic",
-    "w4a16",
-    "fp8",
-    "mxfp4",
-    "nvfp4",
-)
-ATTENTION_MODES = ("none", "int8", "fp8")
-ENGINE_NAMES = ("auto", "analytic", "silicon", "tensor_cast", "linear")
-SCHEDULER_NAMES = ("decode_first_with_slack",)
+Kind = Literal["text", "choice", "whole", "number", "rates", "law", "spread", "trace"]
+Group = Literal["Model", "Device and layout", "Workload", "Limits", "Arrivals", "Advanced"]
+GROUPS: Final[tuple[Group, ...]] = ("Model", "Device and layout", "Workload", "Limits", "Arrivals", "Advanced")
 
 MAX_TEXT_CHARS = 512
+OWN, MAX_OWN_CHARS = "own:", 3_000  # a model and a device of one's own make a link of 6 kB (scenario_own.py)
 MAX_RATES = 9
 NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")
 """What a choice beyond the known ones may look like: the name of an engine that another package brings."""
@@ -106,6 +93,8 @@ class Parameter:
             f"{'below ' if self.below_maximum else ''}{high}",
             "rates": f"1 to {MAX_RATES} numbers from 0 to 1, joined by commas",
             "law": f"name:value pairs joined by commas ({', '.join(LAW_NAMES)}), none negative, some time above 0",
+            "spread": SPREAD_WORDS,
+            "trace": TRACE_WORDS,
         }[self.kind]
         return f"{words}, or {self.none_word}" if self.none_word else words
 
@@ -152,7 +141,8 @@ class Parameter:
         return int(digits) if digits.lstrip("+-").isdigit() else float(digits)
 
     def _text(self, value: object) -> str:
-        if not isinstance(value, str) or not 0 < len(value) <= MAX_TEXT_CHARS:
+        limit = MAX_OWN_CHARS if isinstance(value, str) and value.startswith(OWN) else MAX_TEXT_CHARS
+        if not isinstance(value, str) or not 0 < len(value) <= limit:
             raise self.error(value)
         if not value.isprintable() or value != value.strip():
             raise self.error(value)
@@ -162,6 +152,14 @@ class Parameter:
         if not isinstance(value, str) or not (value in self.choices or (self.others and NAME.fullmatch(value))):
             raise self.error(value)
         return value
+
+    def _spelled_out(self, value: object) -> str:
+        normal = {"spread": normal_spread, "trace": normal_trace}[self.kind]
+        number = _finite(value)
+        found = normal(value if isinstance(value, str) else "" if number is None else _spell(number))
+        if found is None:
+            raise self.error(value)
+        return found
 
     def _number(self, value: object) -> float:
         number = _finite(value)
@@ -199,6 +197,8 @@ _CHECKS: Final[dict[Kind, Callable[[Parameter, object], Any]]] = {
     "number": Parameter._number,
     "rates": Parameter._rates,
     "law": Parameter._law,
+    "spread": Parameter._spelled_out,
+    "trace": Parameter._spelled_out,
 }
 
 
@@ -312,7 +312,8 @@ PARAMETERS: Final[tuple[Parameter, ...]] = (
          "Step time and memory as fitted to your own benchmark, for engine linear: name:value pairs joined by commas.",
          none_word="none", none_help="no law"),
     _row("scheduler", "choice", "Advanced", "Scheduler", "decode_first_with_slack",
-         "How one step is shared: decode goes first, prefill fills what the token budget leaves.",
+         "How one step is shared. decode_first_with_slack: the original. chunked_prefill: vLLM v1. prefill_first: vLLM "
+         "v0. static_batch: one batch after the other. All but the first need an arrival other than burst.",
          choices=SCHEDULER_NAMES),
     _row("timing", "choice", "Advanced", "Timing", "auto",
          "wave: one closed formula, for prompts that fit one step. stepped: every scheduler step simulated. "
@@ -320,6 +321,7 @@ PARAMETERS: Final[tuple[Parameter, ...]] = (
     _row("rules", "choice", "Advanced", "Rule set", "current",
          "current: today's arithmetic. seed: the original formulas, kept exact for comparison.",
          choices=("current", "seed")),
+    *(Parameter(**row) for row in LOAD_ROWS),
 )
 # fmt: on
 PARAMETER: Final[dict[str, Parameter]] = {parameter.key: parameter for parameter in PARAMETERS}

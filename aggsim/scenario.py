@@ -6,17 +6,10 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from aggsim.errors import InputError
-from aggsim.parameters import (
-    ATTENTION_MODES,
-    GROUPS,
-    LINEAR_MODES,
-    PARAMETER,
-    PARAMETERS,
-    SCHEDULER_NAMES,
-    LinearLaw,
-    Parameter,
-    shown,
-)
+from aggsim.parameters import GROUPS, PARAMETER, PARAMETERS, LinearLaw, Parameter, shown
+from aggsim.parameters_choices import ATTENTION_MODES, LINEAR_MODES, SCHEDULER_NAMES
+from aggsim.parameters_load import USED_BY
+from aggsim.scenario_own import named
 
 __all__ = [
     "ATTENTION_MODES",
@@ -34,6 +27,8 @@ __all__ = [
     "shown",
 ]
 
+BURST_SCHEDULERS = ("decode_first_with_slack",)
+"""Of SCHEDULER_NAMES: those that know a burst."""
 _DEFAULT: dict[str, Any] = {parameter.key: parameter.default for parameter in PARAMETERS}
 
 
@@ -147,6 +142,17 @@ class Scenario:
     scheduler: str = _DEFAULT["scheduler"]
     timing: str = _DEFAULT["timing"]
     rules: str = _DEFAULT["rules"]
+    arrival: str = _DEFAULT["arrival"]
+    users: int | None = _DEFAULT["users"]
+    rate: float | None = _DEFAULT["rate"]
+    cv: float = _DEFAULT["cv"]
+    trace: str | None = _DEFAULT["trace"]
+    length_spread: str = _DEFAULT["length_spread"]
+    max_num_seqs: int | None = _DEFAULT["max_num_seqs"]
+    kv_block: int | None = _DEFAULT["kv_block"]
+    mixed: str = _DEFAULT["mixed"]
+    percentile: str = _DEFAULT["percentile"]
+    seeds: int = _DEFAULT["seeds"]
 
     def __post_init__(self) -> None:
         for parameter in PARAMETERS:
@@ -179,12 +185,41 @@ class Scenario:
             raise InputError("engine", "linear", f"linear together with a law: {PARAMETER['law'].allowed}")
         if self.engine != "linear" and self.law is not None:
             raise InputError("law", "a law", f"none, since engine is {self.engine}; a law goes with engine linear")
+        if self.arrival == "trace" and self.trace is None:
+            raise InputError("arrival", "trace", f"trace together with a trace: {PARAMETER['trace'].allowed}")
+        if self.arrival == "burst" and self.scheduler not in BURST_SCHEDULERS:
+            needs = "the others need requests that arrive: arrival closed, open or trace"
+            raise InputError("scheduler", self.scheduler, f"{', '.join(BURST_SCHEDULERS)} for a burst; {needs}")
+
+    @property
+    def model_name(self) -> str:
+        """What the model is called on screen: an own one's id is long."""
+        return named(self.model)
+
+    @property
+    def device_name(self) -> str:
+        """What the device is called on screen."""
+        return named(self.device)
 
     @property
     def is_complete(self) -> bool:
         """No value is left to be found: no auto anywhere."""
-        spelled = (p.format(getattr(self, p.key)) for p in PARAMETERS if p.kind != "text")
+        spelled = (p.format(getattr(self, p.key)) for p in PARAMETERS if p.kind != "text" and self.uses(p.key))
         return "auto" not in spelled
+
+    @property
+    def is_load(self) -> bool:
+        """Requests arrive one by one: it is simulated request by request."""
+        return self.arrival != "burst"
+
+    def uses(self, key: str) -> bool:
+        """False: this kind of arrival does not look at that field."""
+        return self.arrival in USED_BY.get(key, (self.arrival,))
+
+    def as_burst(self) -> Scenario:
+        """The same question of a burst, under a scheduler that knows one."""
+        known = self.scheduler in BURST_SCHEDULERS
+        return self.replace(arrival="burst", scheduler=self.scheduler if known else BURST_SCHEDULERS[0])
 
     def replace(self, **changes: Any) -> Scenario:
         """This scenario with other values, checked anew."""

@@ -14,14 +14,14 @@ from typing import Any, TypeVar
 from aggsim import codec
 from aggsim.engines.base import ForwardModel
 from aggsim.forward.cost import ForwardCost
-from aggsim.models.catalog import load_model
 from aggsim.models.spec import ModelSpec
 from aggsim.planning.forward_request import Binding
 from aggsim.planning.resolve import Deployment
+from aggsim.service_own import find_model
 from aggsim.service_passes import CachedForward
 from aggsim.store import cache_key, default_store
 
-__all__ = ["Memory", "answer_key", "bind", "forget", "kept", "model_key"]
+__all__ = ["Memory", "answer_key", "bind", "code_key", "forget", "kept", "model_key", "remembered"]
 
 REMEMBERED_ANSWERS = 64
 ANSWERING_CODE = ("units.py", "codec.py", "forward/*.py", "engines/*.py", "serving/*.py", "planning/*.py")
@@ -48,14 +48,19 @@ def bind(deployment: Deployment | Binding) -> ForwardModel:
     return CachedForward(forward=forward, store=default_store(), key=key)
 
 
+def code_key(*parts: str) -> str:
+    """Of the source in these places: patterns below the package."""
+    return _code_digest(parts)
+
+
 def answer_key(kind: type, **parts: object) -> str:
     """Of a question and all that determines its answer of this type; the code itself is part of it."""
     return cache_key(kind.__name__, code=_code_digest(), form=codec.signature(kind), **parts)
 
 
 def model_key(model_id: str, model: ModelSpec | None) -> str:
-    """Stands for the whole contents of a model; None: the catalog's."""
-    return _catalog_model_key(model_id) if model is None else cache_key("model", spec=model)
+    """Stands for the whole contents of a model; None: of the one that the id names."""
+    return _model_key(model_id) if model is None else cache_key("model", spec=model)
 
 
 def kept(kind: type[_T], key: str, compute: Callable[[], _T], *, wait: bool = True) -> _T:
@@ -66,6 +71,16 @@ def kept(kind: type[_T], key: str, compute: Callable[[], _T], *, wait: bool = Tr
     answer = _memory.get(key)
     if answer is None:
         answer = _from_store(kind, key, compute) if wait else _from_store_alone(kind, key, compute)
+        _memory.put(key, answer)
+    found: _T = answer
+    return found
+
+
+def remembered(key: str, compute: Callable[[], _T]) -> _T:
+    """As kept, but by this process only: for what is too large to store."""
+    answer = _memory.get(key)
+    if answer is None:
+        answer = compute()
         _memory.put(key, answer)
     found: _T = answer
     return found
@@ -96,9 +111,9 @@ def _from_store_alone(kind: type[_T], key: str, compute: Callable[[], _T]) -> _T
     return computed
 
 
-@functools.cache
-def _catalog_model_key(model_id: str) -> str:
-    return cache_key("model", spec=load_model(model_id))
+@functools.lru_cache(maxsize=256)
+def _model_key(model_id: str) -> str:
+    return cache_key("model", spec=find_model(model_id))
 
 
 @functools.cache

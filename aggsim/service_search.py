@@ -5,10 +5,9 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 
-from aggsim.devices.catalog import device_ids, load_device
+from aggsim.devices.catalog import device_ids
 from aggsim.devices.spec import DeviceSpec
 from aggsim.engines import AUTO_ORDER, load_engine
-from aggsim.models.catalog import load_model
 from aggsim.models.spec import ModelSpec
 from aggsim.planning.deployment import Load, SizingResult, smallest_deployments
 from aggsim.planning.explain import Explanation
@@ -19,9 +18,11 @@ from aggsim.scenario import Scenario
 from aggsim.scenario_search import ALL, SearchQuestion
 from aggsim.service_answers import answer_key, bind, kept, model_key
 from aggsim.service_executors import Executor, Report, Watch, chosen_executor
+from aggsim.service_own import find_device, find_model
 from aggsim.service_passes import WatchedForward
+from aggsim.service_traces import trace_rows
 
-__all__ = ["Question", "answer_task", "explain", "is_slow", "search", "size"]
+__all__ = ["Question", "answer_task", "explain", "is_slow", "search", "size", "takes_long"]
 
 Question = SearchQuestion | Scenario
 Devices = Mapping[str, DeviceSpec]
@@ -47,11 +48,16 @@ def search(
 
     def compute() -> SearchResult:
         start = time.perf_counter()
-        tasks = layout_tasks(asked, model or load_model(asked.base.model), specs)
+        tasks = layout_tasks(asked, model or find_model(asked.base.model), specs, trace_rows(asked.base))
         outcomes = _answers(tasks, executor or chosen_executor(slow=slow), watch or Watch())
         return ranked(asked, outcomes, time.perf_counter() - start)
 
-    return kept(SearchResult, _key(SearchResult, asked.base, model, specs, question=asked), compute, wait=not slow)
+    return kept(
+        SearchResult,
+        _key(SearchResult, asked.base, model, specs, question=asked),
+        compute,
+        wait=not takes_long(asked.base),
+    )
 
 
 def explain(
@@ -71,7 +77,7 @@ def explain(
     specs = {device_id: spec for device_id, spec in specs.items() if spec.vendor == vendor}
 
     def compute() -> Explanation:
-        return explain_scenario(scenario, model or load_model(scenario.model), specs, bind)
+        return explain_scenario(scenario, model or find_model(scenario.model), specs, bind)
 
     key = _key(Explanation, scenario, model, specs, question=scenario)
     return kept(Explanation, key, compute, wait=not is_slow(scenario))
@@ -85,16 +91,21 @@ def size(
     specs = _specs(_device_ids(asked, devices), devices)
 
     def compute() -> SizingResult:
-        return smallest_deployments(asked, load, model or load_model(asked.base.model), specs, bind)
+        return smallest_deployments(asked, load, model or find_model(asked.base.model), specs, bind)
 
     key = _key(SizingResult, asked.base, model, specs, question=asked, load=load)
-    return kept(SizingResult, key, compute, wait=not is_slow(asked.base))
+    return kept(SizingResult, key, compute, wait=not takes_long(asked.base))
 
 
 def is_slow(scenario: Scenario) -> bool:
     """The engine that answers takes seconds a pass; auto never chooses such a one. Raises InputError for a name that
     is none."""
     return scenario.engine != "auto" and bool(getattr(load_engine(scenario.engine), "slow", False))
+
+
+def takes_long(scenario: Scenario) -> bool:
+    """A layout takes seconds: worth a progress bar and a way to stop."""
+    return scenario.is_load or is_slow(scenario)
 
 
 def answer_task(task: LayoutTask, report: Report) -> Outcome:
@@ -123,7 +134,7 @@ def _device_ids(question: SearchQuestion, own: Devices | None) -> tuple[str, ...
 
 
 def _specs(named: tuple[str, ...], own: Devices | None) -> dict[str, DeviceSpec]:
-    return {name: (own or {}).get(name) or load_device(name) for name in named}
+    return {name: (own or {}).get(name) or find_device(name) for name in named}
 
 
 def _key(kind: type, scenario: Scenario, model: ModelSpec | None, devices: Devices, **question: object) -> str:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 import pickle
+import queue
 import signal
 import sys
+import threading
 import traceback
-from typing import Any
+from typing import IO, Any
 
 __all__ = ["main"]
 
@@ -18,16 +20,17 @@ def main() -> None:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # so that engines end their own processes
     frames = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
+    items: queue.SimpleQueue[tuple[Any, Any]] = queue.SimpleQueue()
+    # of its own, so that the end of whoever asked is seen in the middle of a pass too
+    source = os.fdopen(os.dup(sys.stdin.fileno()), "rb")
+    threading.Thread(target=_read, args=(source, items), daemon=True).start()
 
     def send(kind: str, value: Any = None) -> None:
         pickle.dump((kind, value), frames)
         frames.flush()
 
     while True:
-        try:
-            function, item = pickle.load(sys.stdin.buffer)  # noqa: S301 - from the process that started this one
-        except EOFError:
-            return
+        function, item = items.get()
         try:
             send("done", function(item, lambda: send("report")))
         except BrokenPipeError:  # whoever asked is gone
@@ -43,6 +46,18 @@ def main() -> None:
             ValueError,
         ):
             send("failed", traceback.format_exc())
+
+
+def _read(source: IO[bytes], items: queue.SimpleQueue[tuple[Any, Any]]) -> None:
+    """When there is no more, this process ends as if it had been told to."""
+    try:
+        while True:
+            items.put(pickle.load(source))  # noqa: S301 - from the process that started this one
+    except EOFError:
+        pass
+    except (AttributeError, ImportError, IndexError, OSError, pickle.UnpicklingError):
+        traceback.print_exc()
+    os.kill(os.getpid(), signal.SIGTERM)
 
 
 if __name__ == "__main__":

@@ -105,8 +105,9 @@ def decode_lenient(query: Query, base: Scenario | None = None) -> Decoded:
 
 
 def to_json(scenario: Scenario) -> dict[str, Any]:
-    """A scenario as JSON values, in table order: null for None, a list of rates, an object for a law."""
-    values = {p.key: getattr(scenario, p.key) for p in PARAMETERS}
+    """A scenario as JSON values, in table order: null for None, a list of rates, an object for a law. Of a burst
+    without the fields that only other arrivals look at."""
+    values = {p.key: getattr(scenario, p.key) for p in PARAMETERS if p.key == "law" or not _is_silent(p, scenario)}
     values["mtp_rates"] = list(scenario.mtp_rates)
     values["law"] = asdict(scenario.law) if scenario.law else None
     return values
@@ -175,5 +176,8 @@ def _spelling(parameter: Parameter, scenario: Scenario) -> str:
 
 
 def _is_silent(parameter: Parameter, scenario: Scenario) -> bool:
-    """A law is mentioned only where there is one: it goes with one engine."""
-    return parameter.kind == "law" and scenario.law is None
+    """A law is mentioned only where there is one, and how requests arrive where they do not come in a burst."""
+    if parameter.kind == "law":
+        return scenario.law is None
+    is_default = getattr(scenario, parameter.key) == parameter.default
+    return parameter.group == "Arrivals" and is_default and not (scenario.is_load and scenario.uses(parameter.key))

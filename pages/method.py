@@ -3,7 +3,6 @@
 import streamlit as st
 
 from aggsim import service
-from aggsim.models.spec import ModelSpec
 from aggsim.report import method_words as words
 from aggsim.report.derivation import headline
 from aggsim.ui import method_view as view
@@ -14,8 +13,7 @@ from aggsim.ui.tiles import draw_headline
 
 require_app()
 evaluation = draw_header("Method")
-device = service.devices().get(evaluation.scenario.device)
-model = service.models().get(evaluation.scenario.model)
+device, model = service.find_device(evaluation.scenario.device), service.find_model(evaluation.scenario.model)
 with page_body() as theme:
     view.draw_method_style()
     draw_headline(headline(evaluation), "Follow a number of the Plan page down to one call of one operator.")
@@ -30,10 +28,13 @@ with page_body() as theme:
         view.draw_section("Where the original is wrong", "engine analytic follows it unless one of these is asked for")
         view.draw_all_notes(words.corrections())
     with sources:
-        known = model if isinstance(model, ModelSpec) else None
-        view.draw_all_notes(words.provenance(evaluation, known, device))
+        view.draw_all_notes(words.provenance(evaluation, model, device))
         view.draw_section("Held to recordings", "every change of aggsim is tested against them")
         view.draw_all_notes(words.goldens(evaluation))
+        view.draw_section("Workload presets", "a start to argue from")
+        view.draw_all_notes(words.presets())
+        view.draw_section("Held to measurements", "closed-loop benchmarks, row by row on the page Accuracy")
+        view.draw_all_notes(words.accuracy())
     with glossary:
         view.draw_glossary()
     draw_warnings(evaluation)

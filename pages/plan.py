@@ -6,19 +6,28 @@ from aggsim.report import charts, tables, titles
 from aggsim.report.tiles import tiles
 from aggsim.report.words import verdict_words
 from aggsim.ui.chart import draw_chart
+from aggsim.ui.engines_view import draw_engines
+from aggsim.ui.error_bar import draw_error_bar
 from aggsim.ui.explain_view import draw_explanation
 from aggsim.ui.foot import draw_foot, draw_warnings
 from aggsim.ui.header import draw_header, page_body
+from aggsim.ui.linear_view import draw_law
 from aggsim.ui.navigation import require_app
+from aggsim.ui.provenance_view import draw_operators, draw_provenance
 from aggsim.ui.table import draw_result_table
 from aggsim.ui.tiles import draw_tiles, draw_verdict
+from aggsim.ui.tour import draw_tour
 from aggsim.units import gib
 
 require_app()
 evaluation = draw_header("Plan")
+law = st.container()  # filled last: the law to start from may take a moment
 with page_body() as theme:
+    draw_tour(evaluation)
     draw_verdict(evaluation.verdict.ok, *verdict_words(evaluation), theme)
     draw_tiles(tiles(evaluation), theme)
+    draw_provenance(evaluation, does="Priced by")
+    draw_error_bar(evaluation)
     draw_warnings(evaluation)
 
     time, memory = st.columns(2, gap="large")
@@ -33,13 +42,11 @@ with page_body() as theme:
         draw_chart(charts.memory_chart(parts, theme, titles.memory_use(evaluation), capacity))
 
     limits = st.container()  # filled last: it may take a moment
-    passes = {name: cost for name, cost in tables.passes(evaluation).items() if len(cost.ops) > 1}
-    for column, (name, cost) in zip(st.columns(2, gap="large"), passes.items(), strict=False):
-        with column:
-            title = titles.operators(name, cost)
-            draw_chart(charts.operators_chart(tables.operators(cost), theme, f"{name} operators", title))
-
+    draw_operators(evaluation, theme)
+    draw_engines(evaluation, theme)
     draw_result_table(tables.result_table(evaluation), "aggsim-results.csv")
     draw_foot(evaluation)
     with limits:
         draw_explanation(evaluation.asked, theme)
+with law:
+    draw_law()

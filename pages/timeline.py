@@ -7,6 +7,7 @@ from aggsim.report.words import out_of_memory_words, timeline_words, timing_word
 from aggsim.ui.foot import draw_foot, draw_warnings
 from aggsim.ui.header import draw_header, page_body
 from aggsim.ui.navigation import require_app
+from aggsim.ui.provenance_view import draw_provenance
 from aggsim.ui.tiles import draw_headline
 from aggsim.ui.timeline_view import draw_timeline
 
@@ -14,6 +15,7 @@ require_app()
 evaluation = draw_header("Timeline")
 with page_body() as theme:
     draw_headline(timeline_words(evaluation), timing_words(evaluation))
+    draw_provenance(evaluation, does="Steps priced by")
     if stopped := out_of_memory_words(evaluation):
         st.error(stopped, icon=":material/memory_alt:")
     steps = steps_frame(evaluation.run.timeline)

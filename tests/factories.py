@@ -88,6 +88,13 @@ def valid_values(key: str) -> st.SearchStrategy[Any]:
             return st.lists(st.floats(0, 1), min_size=1, max_size=9).map(tuple)
         case "law":
             return st.builds(LinearLaw, fixed_s=_TIMES, per_token_s=_TIMES, memory_gib=st.floats(0, 1e4))
+        case "spread":
+            amounts = st.floats(0, 1).map(lambda x: f"uniform:{x!r}")
+            return st.one_of(
+                amounts, st.sampled_from(("fixed", "lognormal:0.5", "table:200-800/50-150/0.7,2000/300/3"))
+            )
+        case "trace":
+            return st.sampled_from(("0/512/128,0.25/300/40", "0/1/1", f"sha256:{'0f' * 32}"))
         case _:
             return _PRINTABLE
 
@@ -107,11 +114,14 @@ def scenarios(draw: st.DrawFn, *, complete: bool = False) -> Scenario:
     values["max_batched_tokens"] = draw(st.integers(values["input"], 10_000_000))
     if values["engine"] != "linear":
         values["law"] = None
+    if values["arrival"] == "burst":
+        values["scheduler"] = "decode_first_with_slack"
     if complete:
         values["engine"] = draw(st.sampled_from(["analytic", "linear" if values["law"] else "silicon"]))
         values["law"] = values["law"] if values["engine"] == "linear" else None
         values["timing"] = draw(st.sampled_from(["wave", "stepped"]))
         limits = [key for key in ("ttft", "tpot") if draw(st.booleans())]
         return Scenario(**{**values, **dict.fromkeys(limits)})
-    open_keys = [key for key, parameter in PARAMETER.items() if parameter.none_word and key != "law"]
+    needed = {"law", "trace"} if values["arrival"] == "trace" else {"law"}
+    open_keys = [key for key, parameter in PARAMETER.items() if parameter.none_word and key not in needed]
     return Scenario(**{**values, **dict.fromkeys(key for key in open_keys if draw(st.booleans()))})

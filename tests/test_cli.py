@@ -101,11 +101,13 @@ def test_the_json_has_exactly_the_designed_keys(shell: Shell) -> None:
     answer = shell.json("evaluate", ACCEPTANCE, "--json")
     assert list(answer) == [
         *("scenario", "engine", "ttft_ms", "tpot_ms", "output_tokens_per_s", "output_tokens_per_s_per_device"),
+        *("prompt_tokens_per_s", "requests_per_s"),
         *("concurrency", "num_chunks", "prefill_latency_ms", "prefill_last_latency_ms", "decode_latency_ms"),
         *("memory_left_gib", "prefill_memory_left_gib", "memory", "breakdown", "ops", "verdict", "timeline", "row"),
         "warnings",
     ]
-    assert list(answer["engine"]) == ["name", "version", "source"]
+    assert list(answer["engine"]) == ["name", "version", "source", "asked", "fallback", "shares"]
+    assert list(answer["engine"]["shares"]) == ["prefill", "decode"]
     assert list(answer["memory"]) == ["weight", "kv_cache", "activation", "reserved", "available"]
     assert answer["memory"]["reserved"] == 10
     assert answer["memory"]["available"] == pytest.approx(answer["memory_left_gib"])

@@ -17,7 +17,7 @@ NAMES = [str(path.relative_to(ROOT)) for path in SOURCES]
 # Bottom to top: a part imports from the rows below its own (and from itself), never sideways or upwards.
 ROWS = (
     {"errors", "units"},
-    {"parameters", "codec"},
+    {"parameters", "codec", "packages"},
     {"scenario"},
     {"models", "devices"},
     {"forward"},

@@ -78,6 +78,17 @@ def test_defaults() -> None:
         "scheduler": "decode_first_with_slack",
         "timing": "auto",
         "rules": "current",
+        "arrival": "burst",
+        "users": None,
+        "rate": None,
+        "cv": 1.0,
+        "trace": None,
+        "length_spread": "fixed",
+        "max_num_seqs": None,
+        "kv_block": None,
+        "mixed": "fused",
+        "percentile": "mean",
+        "seeds": 5,
     }
 
 
@@ -156,6 +167,24 @@ def test_not_a_number_of_this_kind(key: str, value: object) -> None:
         ("law", {"fixed": 1}),
         ("law", {"fixed_s": "1"}),
         ("law", "fixed_s:1"),
+        ("arrival", "poisson"),
+        ("users", 0),
+        ("rate", 0),
+        ("rate", 1e7),
+        ("cv", -0.1),
+        ("cv", 10.5),
+        ("length_spread", "uniform:1.1"),
+        ("length_spread", 2),
+        ("length_spread", "table:5/0/1"),
+        ("length_spread", None),
+        ("trace", "0/512"),
+        ("trace", "sha256:abc"),
+        ("trace", 5),
+        ("max_num_seqs", 0),
+        ("kv_block", 4097),
+        ("mixed", "min"),
+        ("percentile", "p100"),
+        ("seeds", 21),
     ],
     ids=ascii,
 )
@@ -232,6 +261,17 @@ def test_text_that_is_no_value(key: str, text: str) -> None:
         ({"mtp": 6}, "mtp", "at most 5, one more than there are acceptance rates (mtp_rates)"),
         ({"law": LAW}, "law", "none, since engine is auto; a law goes with engine linear"),
         (
+            {"arrival": "trace"},
+            "arrival",
+            "trace together with a trace: up to 64 requests arrival_s/input/output joined by commas, or sha256: and "
+            "the 64 digits that name an uploaded trace, or none",
+        ),
+        (
+            {"scheduler": "static_batch"},
+            "scheduler",
+            "decode_first_with_slack for a burst; the others need requests that arrive: arrival closed, open or trace",
+        ),
+        (
             {"timing": "wave", "max_batched_tokens": 2048},
             "timing",
             "auto or stepped: the prompt's 3,500 tokens exceed max_batched_tokens 2,048",
@@ -250,6 +290,24 @@ def test_many_divisors_are_abridged() -> None:
 def test_engine_linear_needs_its_law() -> None:
     assert error_of(engine="linear").field == "engine"
     assert Scenario(engine="linear", law={"fixed_s": 1}).law == LinearLaw(fixed_s=1.0)
+
+
+def test_spreads_and_traces_have_one_spelling() -> None:
+    loose = Scenario(arrival="trace", trace="1/20/3, 0.50/10/2".replace(" ", ""), length_spread="0.20")
+    assert (loose.trace, loose.length_spread) == ("0.5/10/2,1/20/3", "uniform:0.2")
+    assert Scenario(length_spread=0.2).length_spread == "uniform:0.2"
+
+
+def test_what_arrivals_use() -> None:
+    open_loop = Scenario(arrival="open")
+    assert [key for key in ("users", "rate", "cv", "trace", "percentile", "input") if open_loop.uses(key)] == [
+        "rate",
+        "cv",
+        "percentile",
+        "input",
+    ]
+    assert not open_loop.as_burst().is_load
+    assert Scenario(arrival="open", scheduler="static_batch").as_burst().scheduler == "decode_first_with_slack"
 
 
 def test_rules_at_their_edge() -> None:
@@ -291,6 +349,11 @@ def test_complete_or_not() -> None:
     assert make_complete_scenario(ttft=None, tpot=None, model="auto").is_complete
     assert not make_complete_scenario(engine="auto").is_complete
     assert not make_complete_scenario(timing="auto").is_complete
+    found = {"max_num_seqs": 16, "kv_block": 16}
+    assert make_complete_scenario(arrival="open", rate=5, **found).is_complete
+    assert not make_complete_scenario(arrival="open", **found).is_complete
+    assert not make_complete_scenario(arrival="closed", **found).is_complete
+    assert not make_complete_scenario(arrival="open", rate=5, kv_block=16).is_complete
 
 
 def test_what_is_auto_has_no_layout() -> None:

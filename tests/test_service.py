@@ -130,7 +130,7 @@ def test_errors_are_not_kept(binds: list[Deployment], monkeypatch: pytest.Monkey
         raise InputError("batch", 1, "something else")
 
     with monkeypatch.context() as broken:
-        broken.setattr(service, "evaluate_deployment", refuse)
+        broken.setattr("aggsim.service_load.evaluate_any", refuse)
         with pytest.raises(InputError):
             service.evaluate(question)
     assert service.evaluate(question).run.batch_size == 1
@@ -158,9 +158,9 @@ def test_what_is_not_in_the_catalog(scenario: Scenario, field: str) -> None:
 
 def test_catalogs() -> None:
     models = service.models()
-    assert tuple(models) == model_ids()
+    assert tuple(models)[: len(model_ids())] == model_ids()
     assert isinstance(models["Qwen/Qwen3-32B"], ModelSpec)
-    assert tuple(service.devices()) == device_ids()
+    assert tuple(service.devices())[: len(device_ids())] == device_ids()
     engines = {status.name: status for status in service.engines()}
     assert engines["analytic"].reason is None
     assert engines["linear"].version

@@ -50,6 +50,7 @@ def _parser() -> argparse.ArgumentParser:
         "query", nargs="?", default="", metavar="QUERY", help='the part of a link after the "?"; empty: all defaults'
     )
     _add_jsonl(what, "one JSON scenario a line")
+    _add_law(evaluate)
     _add_json(evaluate)
 
     search = _command(commands, "search", "every layout and batch size under the limits, ranked")
@@ -71,6 +72,33 @@ def _parser() -> argparse.ArgumentParser:
     )
     _add_json(search)
 
+    fit = _command(commands, "fit", "fit the law of engine linear to your own measurements")
+    fit.add_argument(
+        "file",
+        metavar="FILE.csv",
+        help="columns phase, requests (of one replica), query_len, seq_len, latency_ms; -: standard input",
+    )
+    fit.add_argument("--toml", metavar="OUT", help="also write the law to this file")
+    fit.add_argument(
+        "--errors",
+        choices=("relative", "absolute"),
+        default="relative",
+        help="whose squares are least: relative to the measured value (default), or in seconds",
+    )
+    fit.add_argument("--memory-gib", type=float, metavar="X", help="GiB of each device that the KV cache may take")
+    fit.add_argument("--gib-per-ctx", type=float, metavar="X", help="GiB of each device that a token of context takes")
+    _add_law(fit, "keep memory_gib and gib_per_ctx of this law")
+    _add_json(fit)
+    compare = _command(commands, "compare-engines", "one scenario through every engine, at one batch size")
+    compare.add_argument(
+        "query", nargs="?", default="", metavar="QUERY", help='the part of a link after the "?"; empty: all defaults'
+    )
+    compare.add_argument("--engines", metavar="A,B", help="only these beside the one that answers the query")
+    _add_json(compare)
+    own = _command(commands, "own", "a model or device of your own as a field of a query, for any other command")
+    own.add_argument("file", metavar="FILE", help="a config.json, or the TOML file of a device")
+    own.add_argument("--name", metavar="NAME", help="what it is called; else after the file")
+
     forward = _command(commands, "forward", "price single forward passes, one JSON object a line in and out")
     _add_jsonl(forward, "one JSON request a line", required=True)
 
@@ -80,6 +108,11 @@ def _parser() -> argparse.ArgumentParser:
         ("engines", "who can price a forward pass, and who cannot here"),
     ):
         _add_json(_command(commands, name, text))
+    accuracy = _command(commands, "accuracy", "predict every measured row: how far off is each engine")
+    accuracy.add_argument("--csv", metavar="FILE", help="also write id, engine, ttft_ms, tpot_ms of every row to FILE")
+    accuracy.add_argument("--store", action="store_true", help="also replace the predictions that the pages show")
+    accuracy.add_argument("--fit", action="store_true", help="only find the global parameters anew, on the fit half")
+    _add_json(accuracy)
     bench = _command(commands, "bench", "measure speed on this machine, as ratios within one run")
     bench.add_argument("names", nargs="*", metavar="NAME", help="only these benches")
     _add_json(bench)
@@ -96,15 +129,19 @@ def _command(
 
 def _run(name: str, options: argparse.Namespace) -> int:
     """Import late: asking for help needs no engine."""
-    from aggsim.cli import bench, evaluate, forward, listing, search
+    from aggsim.cli import accuracy, bench, engines, evaluate, fit, forward, listing, own, search
 
     commands = {
         "evaluate": evaluate.run,
         "search": search.run,
+        "fit": fit.run,
+        "compare-engines": engines.run,
+        "own": own.run,
         "forward": forward.run,
         "models": listing.models,
         "devices": listing.devices,
         "engines": listing.engines,
+        "accuracy": accuracy.run,
         "bench": bench.run,
     }
     return commands[name](options)
@@ -112,6 +149,10 @@ def _run(name: str, options: argparse.Namespace) -> int:
 
 def _add_jsonl(to: argparse._ActionsContainer, text: str, **rest: bool) -> None:
     to.add_argument("--jsonl", metavar="FILE", help=f"{text} from FILE, or - for standard input", **rest)  # type: ignore[arg-type]
+
+
+def _add_law(command: argparse.ArgumentParser, text: str = "ask engine linear with the law of this file") -> None:
+    command.add_argument("--law", metavar="FILE.toml", help=text)
 
 
 def _add_json(command: argparse.ArgumentParser) -> None:

@@ -16,7 +16,9 @@ from dataclasses import asdict
 import numpy as np
 
 from aggsim import service
+from aggsim.cli.bench_engines import engines
 from aggsim.cli.bench_goldens import goldens
+from aggsim.cli.bench_load import load
 from aggsim.cli.jsonl import dump
 from aggsim.cli.measurement import Measurement
 from aggsim.devices.catalog import load_device
@@ -168,7 +170,9 @@ BENCHES: dict[str, Callable[[], Iterator[Measurement]]] = {
     "price": price,
     "stepped": stepped,
     "search": search,
+    "load": load,
     "goldens": goldens,
+    "engines": engines,
 }
 
 

@@ -12,6 +12,7 @@ from aggsim.errors import AggsimError, InputError
 from aggsim.models.catalog import load_model_path, model_ids
 from aggsim.models.spec import ModelSpec
 from aggsim.report.json_form import error_json
+from aggsim.scenario_own import is_own
 from aggsim.share import Decoded
 from aggsim.share_search import DecodedSearch
 
@@ -37,7 +38,8 @@ def answer_lines(source: str, answer: Callable[[Any], Any]) -> int:
 
 def model_at(name: str) -> ModelSpec | None:
     """The model of a path to a config.json or its folder; None: the name is left to the catalog."""
-    return load_model_path(name) if name not in model_ids() and os.path.exists(name) else None
+    is_path = name not in model_ids() and not is_own(name) and os.path.exists(name)
+    return load_model_path(name) if is_path else None
 
 
 def tell_notes(decoded: Decoded | DecodedSearch) -> None:

@@ -8,10 +8,15 @@ from typing import Any
 
 from aggsim import service
 from aggsim.cli.jsonl import dump
+from aggsim.devices.catalog import device_ids
+from aggsim.devices.package import package_device_problems
 from aggsim.devices.spec import DeviceSpec
+from aggsim.engines.silicon import silicon_systems
 from aggsim.errors import UnsupportedModelError
+from aggsim.models.catalog import model_source
 from aggsim.models.parameters import count_parameters
 from aggsim.models.spec import ModelSpec
+from aggsim.packages import package_title
 from aggsim.report.format import number
 from aggsim.units import GIGA, TERA, gib
 
@@ -27,23 +32,35 @@ def models(options: argparse.Namespace) -> int:
 
 def devices(options: argparse.Namespace) -> int:
     """The catalog of devices."""
-    return _show(options, [_device(spec) for spec in service.devices().values()])
+    problems = [
+        {"device": device_id, "source": package_title(), "problem": problem}
+        for device_id, problem in package_device_problems().items()
+    ]
+    return _show(options, [*(_device(spec) for spec in service.devices().values()), *problems])
 
 
 def engines(options: argparse.Namespace) -> int:
-    """Every engine with version, availability and reason."""
-    return _show(
-        options,
-        [
-            {"engine": e.name, "version": e.version, "available": e.reason is None, "reason": e.reason or ""}
-            for e in service.engines()
-        ],
-    )
+    """Every engine with version, availability and reason; of measured tables also what they cover."""
+    rows = [
+        {"engine": e.name, "version": e.version, "available": e.reason is None, "reason": e.reason or ""}
+        for e in service.engines()
+    ]
+    covered = [
+        {"system": entry.system, "device": entry.device_id or "", "backends": list(entry.backends)}
+        for entry in silicon_systems()
+    ]
+    if options.json:
+        return _show(options, [row | ({"covers": covered} if row["engine"] == "silicon" else {}) for row in rows])
+    _show(options, rows)
+    if covered:
+        print("\nTables of engine silicon")
+        print(table([row | {"backends": ", ".join(row["backends"]) or "not measured"} for row in covered]))
+    return 0
 
 
 def _model(model_id: str, found: ModelSpec | UnsupportedModelError) -> dict[str, Any]:
     if isinstance(found, UnsupportedModelError):
-        return {"model": model_id, "problem": str(found)}
+        return {"model": model_id, "source": model_source(model_id), "problem": str(found)}
     size = count_parameters(found)
     return {
         "model": model_id,
@@ -54,6 +71,7 @@ def _model(model_id: str, found: ModelSpec | UnsupportedModelError) -> dict[str,
         "max_context_tokens": found.max_position_embeddings,
         "linear": found.quantization.linear if found.quantization else "none",
         "experts": found.quantization.experts if found.quantization and found.is_moe else "none",
+        "source": found.source,
         "problem": "",
     }
 
@@ -69,6 +87,7 @@ def _device(spec: DeviceSpec) -> dict[str, Any]:
         "fp8_tops": round(spec.mma_ops_per_s.get("fp8", 0) / TERA, 1),
         "devices_per_node": spec.num_devices_per_node,
         "devices_max": spec.num_devices_max,
+        "source": "bundled" if spec.device_id in device_ids() else package_title(),
     }
 
 

@@ -18,6 +18,7 @@ from aggsim.report.format import count, duration, number
 from aggsim.report.search_json import search_json, sizing_json
 from aggsim.report.search_words import (
     candidate_words,
+    load_words,
     rejected_words,
     search_headline,
     sizing_words,
@@ -25,8 +26,9 @@ from aggsim.report.search_words import (
 )
 from aggsim.report.words import stop_words
 from aggsim.scenario import PARAMETER
+from aggsim.scenario_own import named
 from aggsim.scenario_search import SearchQuestion
-from aggsim.service_search import is_slow
+from aggsim.service_search import is_slow, takes_long
 from aggsim.share_search import decode_search
 from aggsim.units import ms
 
@@ -73,7 +75,7 @@ def _load(options: argparse.Namespace) -> Load | None:
 
 def _searched(question: SearchQuestion, model: ModelSpec | None) -> SearchResult:
     """At once, or with the progress on standard error where the engine takes its time."""
-    if not is_slow(question.base):
+    if not takes_long(question.base):
         return service.search(question, model=model)
     job = service.start_search(question, model=model)
     try:
@@ -122,11 +124,13 @@ def _row(candidate: Candidate, result: SearchResult) -> dict[str, Any]:
         "TPOT ms": ms(best.tpot_s),
         "tokens/s": best.output_tokens_per_s,
         "per device": best.output_tokens_per_s / candidate.layout.num_devices,
+        "prompt tokens/s": candidate.prompt_tokens_per_s,
+        "requests/s": candidate.requests_per_s,
     }
 
 
 def _sizing_text(sizing: SizingResult) -> list[str]:
-    lines = ["", f"To carry {number(sizing.load_tokens_per_s)} output tokens/s"]
+    lines = ["", f"To carry {load_words(sizing)}"]
     for option in sizing.sizings:
         lines += [sizing_words(option), f"  {spare_words(option)}"]
-    return [*lines, *(f"{device}: no layout meets the limits." for device in sizing.without)]
+    return [*lines, *(f"{named(device)}: no layout meets the limits." for device in sizing.without)]

@@ -6,14 +6,14 @@ import json
 import re
 import tomllib
 from collections.abc import Mapping, Sequence
-from dataclasses import MISSING, dataclass, fields
+from dataclasses import MISSING, asdict, dataclass, fields
 from typing import Any
 
 from aggsim.devices.spec import GP_DTYPES, MMA_DTYPES, DeviceSpec, LinkLevel
 from aggsim.errors import InputError
 from aggsim.scenario import shown
 
-__all__ = ["device_to_toml", "parse_device"]
+__all__ = ["device_to_toml", "device_values", "parse_device", "read_device"]
 
 MAX_FILE_CHARS = 20_000
 MAX_LINK_LEVELS = 8
@@ -36,6 +36,11 @@ def parse_device(text: str, name: str) -> DeviceSpec:
         values = tomllib.loads(text)
     except (ValueError, RecursionError) as error:  # ValueError: not TOML, or an integer of thousands of digits
         raise InputError(name, f"{error}", "a TOML file with the fields of a device") from error
+    return read_device(values, name)
+
+
+def read_device(values: Mapping[str, Any], name: str) -> DeviceSpec:
+    """The device of these fields, as device_values gives them or a TOML file spells them. Raises InputError."""
     table = _Table(values, name)
     table.expect_fields_of(DeviceSpec)
     return DeviceSpec(
@@ -53,6 +58,12 @@ def parse_device(text: str, name: str) -> DeviceSpec:
         comm_op_cost_s=table.number("comm_op_cost_s", _COST_S),
         links=tuple(_link(level) for level in table.levels("links")),
     )
+
+
+def device_values(spec: DeviceSpec) -> dict[str, Any]:
+    """Every field as plain values: what read_device reads back to an equal DeviceSpec."""
+    values = {field.name: getattr(spec, field.name) for field in fields(spec)}
+    return values | {"links": [asdict(link) for link in spec.links]}
 
 
 def device_to_toml(spec: DeviceSpec) -> str:

@@ -21,12 +21,15 @@ __all__ = [
     "BULK_ENGINES",
     "ENGINES",
     "LABEL_ONLY_ENGINES",
+    "Ask",
     "Engine",
     "EngineOptions",
     "ForwardModel",
+    "ask_engine",
     "choose_engine",
     "engine_names",
     "load_engine",
+    "not_asked",
 ]
 
 
@@ -85,6 +88,22 @@ def load_engine(name: str) -> Engine:
     return load_plugin(plugins()[name])
 
 
+Ask = Callable[[Engine, ModelSpec, DeviceSpec, ParallelLayout, Quantization, EngineOptions], str | None]
+"""Whether an engine prices a combination: None, or why not in one sentence."""
+
+
+def ask_engine(
+    engine: Engine,
+    model: ModelSpec,
+    device: DeviceSpec,
+    layout: ParallelLayout,
+    quantization: Quantization,
+    options: EngineOptions,
+) -> str | None:
+    """The engine itself is asked."""
+    return engine.availability() or engine.supports(model, device, layout, quantization, options)
+
+
 def choose_engine(
     name: str,
     model: ModelSpec,
@@ -92,6 +111,7 @@ def choose_engine(
     layout: ParallelLayout,
     quantization: Quantization,
     options: EngineOptions,
+    ask: Ask = ask_engine,
 ) -> tuple[Engine, str | None]:
     """The engine that answers and, where `auto` passed over a better one, why in one sentence.
 
@@ -102,12 +122,22 @@ def choose_engine(
     candidates = _auto_candidates(device) if name == "auto" else (name,)
     for candidate in candidates:
         engine = load_engine(candidate)
-        reason = engine.availability() or engine.supports(model, device, layout, quantization, options) or ""
+        reason = ask(engine, model, device, layout, quantization, options) or ""
         if not reason:
             fallback = f"engine {candidate} answered: {'; '.join(passed_over)}" if passed_over else None
             return engine, fallback
         passed_over.append(f"{candidate} could not ({reason.rstrip('.')})")
     raise EngineError(candidates[-1], reason)
+
+
+def not_asked(device: DeviceSpec) -> str | None:
+    """Whom `auto` does not ask for such a device, and why, in one sentence; None: everybody is asked."""
+    sentences = [
+        f"{name} was not asked: it is for devices of {' and '.join(AUTO_VENDORS[name])}, not of {device.vendor}"
+        for name in AUTO_ORDER
+        if name not in _auto_candidates(device)
+    ]
+    return "; ".join(sentences) or None
 
 
 def _auto_candidates(device: DeviceSpec) -> tuple[str, ...]:

@@ -16,13 +16,32 @@ import numpy as np
 from aggsim.devices.spec import DeviceSpec
 from aggsim.engines.base import EngineOptions
 from aggsim.errors import EngineError
-from aggsim.forward.batch import Batch, Batches
+from aggsim.forward.batch import Batch, Batches, FloatArray
 from aggsim.forward.cost import BoundTimes, ForwardCost, MemoryUse, OpCost, Prices
 from aggsim.models.spec import ModelSpec
 from aggsim.scenario import LinearLaw, ParallelLayout, Quantization
 from aggsim.units import GIB
 
-__all__ = ["LinearEngine", "LinearForward"]
+__all__ = ["LATENCY_TERMS", "LinearEngine", "LinearForward", "law_features"]
+
+
+LATENCY_TERMS = {
+    "fixed_s": "fixed term",
+    "per_token_s": "token term",
+    "per_token_ctx_s": "token × context term",
+    "per_ctx_s": "context term",
+}
+"""Coefficients of the step time, in the order of law_features, and the names of their terms."""
+
+
+def law_features(columns: Batches, dp: int = 1) -> FloatArray:
+    """What the coefficients of the step time are multiplied with, shape (N, 4): 1, Σ per·q, Σ per·q·s, Σ per·s."""
+    requests = -(-columns.num_requests // dp)
+    tokens = requests * columns.query_len
+    # floats from here on: tokens × context of a large pass leaves the range of int64
+    context = requests * columns.seq_len.astype(np.float64)
+    sums = (tokens.sum(axis=1), (columns.query_len * context).sum(axis=1), context.sum(axis=1))
+    return np.column_stack((np.ones(len(columns)), *sums))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,8 +56,13 @@ class LinearForward:
         return ("Times and memory come from the given law; model, device and quantization only label the answer.",)
 
     def cost(self, batch: Batch) -> ForwardCost:
-        """One operator, the law itself. What bounds it is not known, so no bound is charged with its time."""
-        prices = self.price((batch,))
+        """One operator a term of the law. What bounds it is not known, so no bound is charged with its time."""
+        batches = Batches.of((batch,))
+        prices, (features,) = self.price(batches), law_features(batches, self.dp).tolist()
+        spent = {
+            words: getattr(self.law, term) * feature
+            for (term, words), feature in zip(LATENCY_TERMS.items(), features, strict=True)
+        }
         latency_s, available = float(prices.latency_s[0]), float(prices.available_bytes[0])
         total = self.law.memory_gib * GIB
         return ForwardCost(
@@ -47,24 +71,24 @@ class LinearForward:
                 weight=0.0, kv_cache=total - available, activation=0.0, reserved=0.0, available=available, total=total
             ),
             bound_s=BoundTimes(),
-            ops=(OpCost(name="step law", calls=1, total_s=latency_s, bound="unknown", source="fitted"),),
+            ops=tuple(
+                OpCost(name=words, calls=1, total_s=seconds, bound="unknown", source="fitted")
+                for words, seconds in spent.items()
+                if seconds > 0
+            ),
             source="fitted",
         )
 
     def price(self, batches: Batches | Iterable[Batch]) -> Prices:
         columns = batches if isinstance(batches, Batches) else Batches.of(batches)
         law = self.law
-        requests = -(-columns.num_requests // self.dp)
-        tokens = requests * columns.query_len
-        # floats from here on: tokens × context of a large pass leaves the range of int64
-        context = requests * columns.seq_len.astype(np.float64)
-        sum_context = context.sum(axis=1)
+        fixed, tokens, token_context, context = law_features(columns, self.dp).T
         return Prices(
-            latency_s=law.fixed_s
-            + law.per_token_s * tokens.sum(axis=1)
-            + law.per_token_ctx_s * (columns.query_len * context).sum(axis=1)
-            + law.per_ctx_s * sum_context,
-            available_bytes=GIB * (law.memory_gib - law.gib_per_ctx * sum_context),
+            latency_s=law.fixed_s * fixed
+            + law.per_token_s * tokens
+            + law.per_token_ctx_s * token_context
+            + law.per_ctx_s * context,
+            available_bytes=GIB * (law.memory_gib - law.gib_per_ctx * context),
         )
 
 

@@ -14,15 +14,16 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
-from typing import TypeVar
+from typing import TypeVar, get_args
 
 from aggsim.devices.spec import DeviceSpec
 from aggsim.engines.base import Engine, EngineOptions, ForwardModel
 from aggsim.errors import EngineError
 from aggsim.forward.batch import Batch, Batches
-from aggsim.forward.cost import ForwardCost, Prices
+from aggsim.forward.cost import Bound, ForwardCost, Prices, Source
 from aggsim.models.spec import ModelSpec
-from aggsim.parameters import ENGINE_NAMES, NAME
+from aggsim.parameters import NAME
+from aggsim.parameters_choices import ENGINE_NAMES
 from aggsim.scenario import ParallelLayout, Quantization
 
 __all__ = ["GROUP", "PluginEngine", "PluginForward", "clashes", "load_plugin", "plugins"]
@@ -146,7 +147,13 @@ class PluginForward:
     warnings: tuple[str, ...]
 
     def cost(self, batch: Batch) -> ForwardCost:
-        return self._checked(ForwardCost, lambda: self.forward.cost(batch))
+        cost = self._checked(ForwardCost, lambda: self.forward.cost(batch))
+        used = {str(word) for op in cost.ops for word in (op.source, op.bound)} | {str(cost.source)}
+        known = (*get_args(Source), *get_args(Bound))
+        if strange := used - {*known}:
+            words = ", ".join(sorted(strange))
+            raise EngineError(self.name, f"{words} is no source and no bound ({', '.join(known)})")
+        return cost
 
     def price(self, batches: Batches | Iterable[Batch]) -> Prices:
         return self._checked(Prices, lambda: self.forward.price(batches))

@@ -29,6 +29,8 @@ from aggsim.scenario import ParallelLayout, Quantization
 
 __all__ = ["SiliconEngine", "silicon_models", "silicon_systems"]
 
+READING = 2
+"""Counted up whenever the same tables give other prices."""
 MEMORY_FORMULA_TP = (1, 2, 4, 8)
 """Tensor-parallel degrees up to 8 that the package's activation formula knows; above 8 it takes 8."""
 
@@ -37,11 +39,13 @@ class SiliconEngine:
     """Measured tables. Binding takes seconds for a process's first deployment on a system, milliseconds for others."""
 
     name = "silicon"
+    slow_to_ask = True
+    """supports() opens tables: whoever keeps answers keeps its verdicts too."""
 
     @property
     def version(self) -> str:
-        """Of the package and of the frameworks that were measured."""
-        return package_version()
+        """Of the package, of the frameworks that were measured, and of how the tables are read here."""
+        return f"{package_version()}, reading {READING}"
 
     def availability(self) -> str | None:
         return availability()

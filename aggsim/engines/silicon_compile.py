@@ -9,6 +9,7 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
+from aggsim.engines.silicon_collectives import DONOR, add_qk_norm, borrows, once_each, with_donor
 from aggsim.engines.silicon_forward import MemoryFormulas
 from aggsim.engines.silicon_models import has_own_config, model_folder
 from aggsim.engines.silicon_ops import Call, Phase, Program, members
@@ -114,8 +115,19 @@ def _build(
     )
     operators = json.loads(spec)
     substituted = _substitute([*operators["context_ops"], *operators["generation_ops"]], tables.backend)
+    substituted += once_each(operators, tables.backend) + add_qk_norm(operators, model, layout.tp)
+    lent = None
+    if borrows(tables.backend, tables.system):
+        donor = open_tables(tables.system, DONOR)
+        lent = with_donor(operators, donor.version)
+        substituted += (f"All-reduces are read from the table of {donor.title}, whose kernel vLLM fuses with norms.",)
+
+    def handle(spec: dict[str, Any]) -> Any:
+        return EngineHandle(bytes(aiconfigurator_core.engine_spec_bincode_from_json(json.dumps(spec))))
+
     program = Program(
-        handle=EngineHandle(bytes(aiconfigurator_core.engine_spec_bincode_from_json(json.dumps(operators)))),
+        handle=handle(operators),
+        all_reduces=None if lent is None else handle(lent),
         prefill=Phase(operators["context_ops"], decode=False),
         decode=Phase(operators["generation_ops"], decode=True),
     )

@@ -113,6 +113,10 @@ class SiliconOp:
         return self.families <= COMMUNICATION
 
     @property
+    def is_all_reduce(self) -> bool:
+        return self.families == {"CustomAllReduce"}
+
+    @property
     def title(self) -> str:
         """The package's name without the phase, except where one pass may hold the operator in both phases."""
         phase, _, rest = self.name.partition("_")
@@ -157,8 +161,10 @@ class Phase:
 class Program:
     """Both phases, compiled, and what is known of their shapes. Safe to use from several threads."""
 
-    def __init__(self, *, handle: Any, prefill: Phase, decode: Phase) -> None:
+    def __init__(self, *, handle: Any, prefill: Phase, decode: Phase, all_reduces: Any = None) -> None:
+        """all_reduces: the same operators bound to the tables that all-reduces are read from; None: to handle's."""
         self.handle = handle
+        self._all_reduces = all_reduces
         self.prefill = prefill
         self.decode = decode
         self._known: dict[Call, tuple[Entry, ...]] = {}
@@ -178,15 +184,12 @@ class Program:
 
     def evaluate(self, call: Call) -> tuple[Entry, ...]:
         """From the tables. Raises the package's errors where one is missing."""
-        if call.decode:
-            rows = self.handle.evaluate_generation_ops(
-                call.indices, batch_size=call.batch_size, s=call.seq_len, x=call.num_tokens
-            )
-        else:
-            rows = self.handle.evaluate_context_ops(
-                call.indices, batch_size=call.batch_size, s=call.seq_len, prefix=call.prefix, x=call.num_tokens
-            )
-        return tuple((name, milliseconds, source) for name, milliseconds, _, source in rows)
+        if self._all_reduces is None:
+            return _rows(self.handle, call, call.indices)
+        ops = (self.decode if call.decode else self.prefill).ops
+        lent = tuple(i for i in call.indices if ops[i].is_all_reduce)
+        own = tuple(i for i in call.indices if not ops[i].is_all_reduce)
+        return _rows(self.handle, call, own) + _rows(self._all_reduces, call, lent)
 
     def bound(self, ops: Sequence[SiliconOp], call: Call) -> Bound:
         """The longer side of the package's own roofline at this shape, unknown where a family has none."""
@@ -208,3 +211,14 @@ class Program:
         if matrix == memory == 0.0:
             return "unknown"
         return "mma" if matrix > memory else "memory"
+
+
+def _rows(handle: Any, call: Call, indices: tuple[int, ...]) -> tuple[Entry, ...]:
+    if not indices:
+        return ()
+    shape = {"batch_size": call.batch_size, "s": call.seq_len, "x": call.num_tokens}
+    if call.decode:
+        rows = handle.evaluate_generation_ops(indices, **shape)
+    else:
+        rows = handle.evaluate_context_ops(indices, prefix=call.prefix, **shape)
+    return tuple((name, milliseconds, source) for name, milliseconds, _, source in rows)

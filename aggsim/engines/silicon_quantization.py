@@ -53,7 +53,9 @@ EXPERT_FORMATS: dict[str, tuple[str, ...]] = {
     "nvfp4": ("nvfp4",),
 }
 
-MXFP8_ACTIVATIONS = frozenset(("trtllm", system) for system in ("b200_sxm", "b300_sxm", "gb200", "rtx_pro_6000_server"))
+MXFP8_ACTIVATIONS = frozenset(
+    ("trtllm", system) for system in ("b200_sxm", "b300_sxm", "gb200", "gb300", "rtx_pro_6000_server")
+)
 """(framework, system) where MXFP4 experts compute on MXFP8 activations, whatever the checkpoint's own 16 bits:
 TensorRT-LLM's default on Blackwell. Elsewhere the activations stay BF16."""
 

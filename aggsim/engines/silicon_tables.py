@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import functools
 import importlib.metadata
-import importlib.util
 import logging
 import platform
 import re
@@ -15,6 +14,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from aggsim.devices.package import PACKAGE_DEVICES
+from aggsim.models.package import package_config_files
+from aggsim.packages import DISTRIBUTION, package_folder, package_title
 
 __all__ = [
     "LOCK",
@@ -32,7 +35,6 @@ __all__ = [
     "silicon_systems",
 ]
 
-DISTRIBUTION = "aiconfigurator-core"
 MODULE = "aiconfigurator_core"
 BACKENDS = ("vllm", "sglang", "trtllm")
 
@@ -45,6 +47,7 @@ SYSTEMS: dict[str, str] = {
     "B300_SXM_288G": "b300_sxm",
     "GB200_186G": "gb200",
     "RTX_PRO_6000_96G": "rtx_pro_6000_server",
+    **{entry.device_id: system for system, entry in PACKAGE_DEVICES.items()},
 }
 """Device of our catalog → system of the package."""
 
@@ -104,13 +107,6 @@ def availability() -> str | None:
 
 
 @functools.cache
-def package_folder() -> Path | None:
-    """Where the package lies, found without importing it."""
-    spec = importlib.util.find_spec(MODULE)
-    return Path(spec.origin).parent if spec and spec.origin else None
-
-
-@functools.cache
 def package_version() -> str:
     """The package's version and those of the frameworks that its tables were measured with."""
     folder = package_folder()
@@ -141,7 +137,7 @@ def silicon_systems() -> tuple[SiliconSystem, ...]:
             system=folder.name,
             device_id=device_of.get(folder.name),
             backends=measured_backends(folder.name),
-            source=f"{DISTRIBUTION} {importlib.metadata.version(DISTRIBUTION)}, systems/{folder.name}.yaml",
+            source=f"{package_title()}, systems/{folder.name}.yaml",
         )
         for folder in data
     )
@@ -150,16 +146,9 @@ def silicon_systems() -> tuple[SiliconSystem, ...]:
 @functools.cache
 def silicon_models() -> tuple[SiliconModel, ...]:
     """Every model configuration of the package; empty where it is not installed."""
-    ending = "_config.json"
-    files = sorted((package_folder() or Path()).glob(f"model_configs/*{ending}"))
     return tuple(
-        SiliconModel(
-            model_id=file.name.removesuffix(ending).replace("--", "/", 1),
-            path=file,
-            source=f"{DISTRIBUTION} {importlib.metadata.version(DISTRIBUTION)}, model_configs/{file.name}",
-        )
-        for file in files
-        if not file.name.endswith("_hf_quant" + ending)
+        SiliconModel(model_id=model_id, path=file, source=f"{package_title()}, model_configs/{file.name}")
+        for model_id, file in package_config_files().items()
     )
 
 

@@ -42,6 +42,8 @@ LINEAR_ACTIONS = {
     **{label: label.upper() for label in ("w8a16_dynamic", "w8a8_dynamic", "w4a8_dynamic")},
 }
 ATTENTION_ACTIONS = {"none": "DISABLED", "int8": "INT8", "fp8": "FP8"}
+SAME_ARCHITECTURE = {"kimi_k2": "deepseek_v3"}
+"""Model types that are another one under a name of their own, which only code from the hub would know."""
 KERNELS = {theirs: ours for ours, theirs in reversed(TENSOR_CAST_NAMES.items())}
 """Of two kernels of ours that are one operator there, the first."""
 
@@ -109,7 +111,7 @@ class TensorCastEngine:
 
     def availability(self) -> str | None:
         try:
-            Settings.read()
+            _probe(Settings.read(), self._worker)
         except EngineError as error:
             return error.reason
         return None
@@ -170,13 +172,13 @@ class TensorCastEngine:
         config = raw_config(model)
         if config is None:
             raise EngineError(NAME, f"it prices bundled models only, and {model.model_id} is from elsewhere")
+        model_type = SAME_ARCHITECTURE.get(config["model_type"], config["model_type"])
+        if model.is_moe:
+            _check_experts(model_type, settings.home)
         versions = _probe(settings, self._worker)
-        missing = [package for package in ("torch", "transformers") if versions[package] == "missing"]
-        if missing:
-            raise EngineError(NAME, f"its Python has no {' and no '.join(missing)}")
         deployment = {
             "model": model.model_id,
-            "config": config,
+            "config": {**config, "model_type": model_type},
             "device": device.device_id,
             **_actions(model, quantization),
             "num_mtp_tokens": options.num_mtp_tokens,
@@ -205,6 +207,14 @@ def _check_device(device: DeviceSpec, home: Path) -> None:
         raise EngineError(NAME, f"TensorCast has its own {device.device_id}, which is not the device given here")
 
 
+def _check_experts(model_type: str, home: Path) -> None:
+    """A family without a profile is built too, as it is in transformers, and priced wrong."""
+    files = (home / "tensor_cast" / "transformers" / "builtin_model").glob("*.py")
+    known = {name for path in files for name in re.findall(r'model_type="(\w+)"', path.read_text(encoding="utf-8"))}
+    if model_type not in known:
+        raise EngineError(NAME, f"TensorCast has no profile of {model_type}: it would not shard the experts")
+
+
 def _actions(model: ModelSpec, quantization: Quantization) -> dict[str, str]:
     """TensorCast quantizes everything as the experts, and the rest otherwise only where it is quantized at all."""
     experts = quantization.experts if model.is_moe else quantization.linear
@@ -223,7 +233,7 @@ def _actions(model: ModelSpec, quantization: Quantization) -> dict[str, str]:
 
 @functools.cache
 def _probe(settings: Settings, worker: Path) -> dict[str, Any]:
-    """What the worker would say it is, without its imports. Raises EngineError."""
+    """What the worker would say it is, without its imports. Raises EngineError; what failed is tried anew."""
     command = (str(settings.python), str(worker), str(settings.home))
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=PROBE_S, check=True)  # noqa: S603
@@ -235,6 +245,9 @@ def _probe(settings: Settings, worker: Path) -> dict[str, Any]:
         raise EngineError(NAME, f"its Python cannot run the worker ({type(error).__name__})") from error
     if not isinstance(versions, dict) or versions.get("protocol") != tensor_cast_worker.PROTOCOL:
         raise EngineError(NAME, "its worker speaks another protocol")
+    missing = [package for package in ("torch", "transformers") if versions[package] == "missing"]
+    if missing:
+        raise EngineError(NAME, f"its Python {settings.python} has no {' and no '.join(missing)}")
     return versions
 
 

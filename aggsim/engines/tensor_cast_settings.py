@@ -3,7 +3,7 @@
 HOME         a checkout of Ascend/msmodeling; without it the engine is off
 PYTHON       its interpreter; else the one in HOME/.venv, else the one that runs aggsim
 WORKERS      processes at most, 2              MEMORY_GIB   address space of each, 16
-IDLE_S       how long an idle one stays, 300   START_S      to import and to build a model, 120
+IDLE_S       how long an idle one stays, 300   START_S      to import and to build a model, 300
 SHAPE_S      to price one pass, 300
 """
 
@@ -33,7 +33,7 @@ class Limits:
     workers: int = 2
     memory_gib: float = 16.0
     idle_s: float = 300.0
-    start_s: float = 120.0
+    start_s: float = 300.0
     shape_s: float = 300.0
 
 

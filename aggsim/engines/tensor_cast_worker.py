@@ -40,6 +40,7 @@ ANSWERED = (
 )
 """What a model or a shape that TensorCast cannot do raises there; after anything else this process ends."""
 MAX_MESSAGE = 300
+TOO_LITTLE_MEMORY = "it needs more than the {:g} GiB that AGGSIM_TENSOR_CAST_MEMORY_GIB allows it"
 BOUNDS = {
     "memory_bound": "memory",
     "communication_bound": "communication",
@@ -222,9 +223,10 @@ def serve(requests: queue.SimpleQueue[str], replies: IO[str], memory_gib: float)
                 for batch in request["price"]:
                     reply(cost=deployment.cost(batch, request["reserved_gib"]))
         except MemoryError:
-            reply(error=f"it needs more than the {memory_gib:g} GiB that AGGSIM_TENSOR_CAST_MEMORY_GIB allows it")
+            reply(error=TOO_LITTLE_MEMORY.format(memory_gib))
         except ANSWERED as error:
-            reply(error=f"{type(error).__name__}: {' '.join(str(error).split())}"[:MAX_MESSAGE])
+            first_paragraph = " ".join(str(error).strip().partition("\n\n")[0].split())
+            reply(error=f"{type(error).__name__}: {first_paragraph}"[:MAX_MESSAGE])
 
 
 def read_requests(stream: IO[str], requests: queue.SimpleQueue[str]) -> None:
@@ -248,8 +250,13 @@ def main(home: str, memory_gib: float) -> None:
     limit_memory(memory_gib)
     os.environ |= {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1"}
 
-    import tensor_cast.core.model_runner  # noqa: F401
-    import torch._dynamo
+    try:
+        import tensor_cast.core.model_runner  # noqa: F401
+        import torch._dynamo
+    except (ImportError, MemoryError) as error:
+        if isinstance(error, MemoryError) or "map segment" in str(error):  # a library that does not fit
+            sys.exit(TOO_LITTLE_MEMORY.format(memory_gib))
+        raise
 
     torch._dynamo.config.recompile_limit = 10_000
     torch._dynamo.config.accumulated_recompile_limit = 100_000

@@ -18,6 +18,8 @@ Label = tuple[str, str, str]
 ATTENTION_WORDS = frozenset({"self_attn", "attn", "attention"})
 SMALL_ATTENTION_WORDS = frozenset({"indexer", "kv_b_proj", "kv_a_proj_with_mqa", "q_a_proj", "k_proj", "v_proj"})
 EXPERT_WORDS = frozenset({"experts", "block_sparse_moe"})
+ROUTER_WORDS = frozenset({"gate"})
+"""block_sparse_moe.gate chooses experts and is none."""
 
 
 def read_quantization(
@@ -40,7 +42,7 @@ def read_quantization(
     kept = _kept_wide(config, num_layers)
     # Attention is most of what is not an expert: where it stays wide, we call everything beside the experts wide.
     linear = "none" if kept(ATTENTION_WORDS, SMALL_ATTENTION_WORDS) else linear
-    experts = "none" if kept(EXPERT_WORDS, frozenset()) else experts
+    experts = "none" if kept(EXPERT_WORDS, ROUTER_WORDS) else experts
     where = (
         ", experts only" if linear == "none" != experts else ", experts left as they are" if experts == "none" else ""
     )

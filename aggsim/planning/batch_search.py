@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from aggsim.planning.evaluation import TriedBatch
 
-__all__ = ["MAX_BATCH_SIZE", "best_of", "next_stop_of", "search_batch_sizes"]
+__all__ = ["MAX_BATCH_SIZE", "best_of", "next_load_stop", "next_stop_of", "search_batch_sizes"]
 
 FIRST_RIGHT_END = 512
 MAX_DOUBLINGS = 10
@@ -73,3 +73,9 @@ def next_stop_of(tried: Iterable[TriedBatch], batch_size: int) -> TriedBatch | N
     """The smallest point above batch_size that a limit stopped."""
     above = [point for point in tried if point.batch_size > batch_size and not point.verdict.ok]
     return min(above, key=lambda point: point.batch_size, default=None)
+
+
+def next_load_stop(tried: Iterable[TriedBatch], output_tokens_per_s: float) -> TriedBatch | None:
+    """Of loads that were tried: the smallest above this throughput that a limit stopped."""
+    above = [point for point in tried if not point.verdict.ok and point.output_tokens_per_s > output_tokens_per_s]
+    return min(above, key=lambda point: point.output_tokens_per_s, default=None)

@@ -14,11 +14,12 @@ from aggsim.planning.resolve import Deployment
 from aggsim.planning.verdict import Limits, blame_step
 from aggsim.serving import ServingRun
 
-__all__ = ["evaluate", "warnings_of"]
+__all__ = ["evaluate", "evaluation_of", "warnings_of"]
 
 
 def evaluate(deployment: Deployment, forward: ForwardModel) -> Evaluation:
-    """The answer; forward is the deployment's engine, bound (and perhaps wrapped in a cache).
+    """The answer to a burst (load_evaluate.py: to requests that arrive); forward is the deployment's engine, bound (and
+    perhaps wrapped in a cache).
 
     With scenario.batch absent the feasible batch size with the most output tokens/s is the answer, or batch size 1 and
     what stops it. Raises InputError where the serving rules refuse the scenario.
@@ -30,12 +31,13 @@ def evaluate(deployment: Deployment, forward: ForwardModel) -> Evaluation:
         tried = points.search()
         batch_size = (best_of(tried) or tried[0]).batch_size
     run = points.run(batch_size, detail=True)
-    return _evaluation(deployment, forward, run, tried or (points.point_of(run),), points.limits)
+    return evaluation_of(deployment, forward, run, tried or (points.point_of(run),), points.limits)
 
 
-def _evaluation(
+def evaluation_of(
     deployment: Deployment, forward: ForwardModel, run: ServingRun, tried: tuple[TriedBatch, ...], limits: Limits
 ) -> Evaluation:
+    """The answer that a run in detail comes to; tried: batch sizes that were looked at, the run's among them."""
     scenario = deployment.scenario
     answer = next(point for point in tried if point.batch_size == run.batch_size)
     end_to_end_s, tpot_other_s = _request_times(run, scenario.output)
@@ -49,6 +51,8 @@ def _evaluation(
             name=deployment.engine.name,
             version=deployment.engine.version,
             source=_sources(run.prefill_cost, run.decode_cost, tightest),
+            asked=deployment.asked.engine,
+            fallback=deployment.fallback,
         ),
         layout=deployment.layout,
         quantization=deployment.quantization,
@@ -96,6 +100,8 @@ def warnings_of(deployment: Deployment, forward: ForwardModel) -> tuple[str, ...
     """What a reader of the numbers should know, one sentence each."""
     scenario, model = deployment.scenario, deployment.model
     sentences = list(deployment.notes)
+    if not scenario.is_load and scenario.percentile != "mean":
+        sentences.append(f"A burst has means only: percentile {scenario.percentile} needs requests that arrive.")
     if not deployment.is_label_only:
         context = scenario.input + scenario.output
         if context > model.max_position_embeddings:

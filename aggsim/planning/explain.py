@@ -67,7 +67,7 @@ def explain(
 
     Raises InputError and EngineError as resolve does; what rules out a change is that change's reason.
     """
-    searched = asked.replace(batch=None)
+    searched = asked.as_burst().replace(batch=None)  # requests that arrive: what limits a burst of them
     bench = _Bench(model, devices, bind)
     points = bench.points(searched)
     deployment = points.deployment

@@ -11,8 +11,9 @@ from aggsim.planning.evaluation import TriedBatch
 from aggsim.planning.resolve import Deployment
 from aggsim.planning.verdict import Limits, judge
 from aggsim.scenario import Scenario, Workload
-from aggsim.serving import SCHEDULERS, Scheduler, ServingRun, WaveRuns, choose_max_batched_tokens, simulate, wave_many
+from aggsim.serving import Scheduler, ServingRun, WaveRuns, choose_max_batched_tokens, simulate, wave_many
 from aggsim.serving.chunks import effective_input_tokens
+from aggsim.serving.schedulers import burst_scheduler
 from aggsim.serving.simulate import AUTO_TOKEN_FACTORS
 
 __all__ = ["Points"]
@@ -192,4 +193,4 @@ class Points:
 
 
 def _scheduler(deployment: Deployment) -> Scheduler:
-    return SCHEDULERS[deployment.scenario.scheduler]
+    return burst_scheduler(deployment.scenario.scheduler)

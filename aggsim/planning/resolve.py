@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from aggsim.devices.spec import DeviceSpec
-from aggsim.engines import BULK_ENGINES, LABEL_ONLY_ENGINES, choose_engine
+from aggsim.engines import BULK_ENGINES, LABEL_ONLY_ENGINES, Ask, ask_engine, choose_engine, not_asked
 from aggsim.engines.base import Engine, EngineOptions, ForwardModel
 from aggsim.errors import InputError
 from aggsim.forward.layout import layout_problem
@@ -33,6 +33,8 @@ class Deployment:
     layout: ParallelLayout
     quantization: Quantization
     options: EngineOptions
+    fallback: str | None = None
+    """Why `auto` did not take a better engine, in one sentence; None: this is the best, or was asked for by name."""
     notes: tuple[str, ...]
     """One sentence each, for the warnings of the answer."""
 
@@ -56,8 +58,8 @@ class Deployment:
         return self.engine.bind(self.model, self.device, self.layout, self.quantization, self.options)
 
 
-def resolve(scenario: Scenario, model: ModelSpec, device: DeviceSpec) -> Deployment:
-    """Fill in layout, quantization and engine.
+def resolve(scenario: Scenario, model: ModelSpec, device: DeviceSpec, ask: Ask = ask_engine) -> Deployment:
+    """Fill in layout, quantization and engine. ask: how an engine is asked whether it prices the combination.
 
     Raises InputError (naming the field) for what this model or device rules out, EngineError when nobody can price it.
     """
@@ -73,7 +75,7 @@ def resolve(scenario: Scenario, model: ModelSpec, device: DeviceSpec) -> Deploym
         backend=scenario.backend,
         law=scenario.law,
     )
-    engine, fallback = choose_engine(scenario.engine, model, device, layout, quantization, options)
+    engine, fallback = choose_engine(scenario.engine, model, device, layout, quantization, options, ask)
     settled = scenario.replace(
         tp=layout.tp,
         dp=layout.dp,
@@ -92,6 +94,7 @@ def resolve(scenario: Scenario, model: ModelSpec, device: DeviceSpec) -> Deploym
         layout=layout,
         quantization=quantization,
         options=options,
+        fallback=fallback or (not_asked(device) if scenario.engine == "auto" else None),
         notes=(*_ignored(scenario, model), *([fallback] if fallback else [])),
     )
 

@@ -10,10 +10,12 @@ from aggsim.devices.spec import DeviceSpec
 from aggsim.engines.base import ForwardModel
 from aggsim.errors import AggsimError
 from aggsim.models.spec import ModelSpec
+from aggsim.parameters_arrivals import TraceRow
 from aggsim.planning.batch_search import best_of
 from aggsim.planning.evaluate import warnings_of
 from aggsim.planning.evaluation import TriedBatch
 from aggsim.planning.layouts import Variant, lacking_units, variants
+from aggsim.planning.load_evaluate import evaluate_any
 from aggsim.planning.points import Points
 from aggsim.planning.resolve import Deployment, resolve
 from aggsim.planning.search_result import Candidate, Rejected, SearchResult
@@ -37,28 +39,37 @@ class LayoutTask:
     device: DeviceSpec
     compares_formats: bool
     """Formats compete, or devices with their own: what lacks the units for its format is out of competition."""
+    rows: tuple[TraceRow, ...] = ()
+    """Of a trace that the scenario only names."""
 
 
 Outcome = Candidate | Rejected
 
 
 def search(
-    question: SearchQuestion, model: ModelSpec, devices: Mapping[str, DeviceSpec], bind: Bind = Deployment.bind
+    question: SearchQuestion,
+    model: ModelSpec,
+    devices: Mapping[str, DeviceSpec],
+    bind: Bind = Deployment.bind,
+    rows: tuple[TraceRow, ...] = (),
 ) -> SearchResult:
-    """All layouts, one after the other, in this process.
+    """All layouts, one after the other, in this process; rows: of a trace that the question only names.
 
     devices: by id, at least those that the question names; what device=all stands for. Raises KeyError without one.
     """
     start = time.perf_counter()
     outcomes = [
         task if isinstance(task, Rejected) else answer_layout(task, bind)
-        for task in layout_tasks(question, model, devices)
+        for task in layout_tasks(question, model, devices, rows)
     ]
     return ranked(question, outcomes, time.perf_counter() - start)
 
 
 def layout_tasks(
-    question: SearchQuestion, model: ModelSpec, devices: Mapping[str, DeviceSpec]
+    question: SearchQuestion,
+    model: ModelSpec,
+    devices: Mapping[str, DeviceSpec],
+    rows: tuple[TraceRow, ...] = (),
 ) -> list[LayoutTask | Rejected]:
     """What there is to look at, in order; rejected is what no scenario can say."""
     tasks: list[LayoutTask | Rejected] = []
@@ -71,7 +82,9 @@ def layout_tasks(
             tasks.append(Rejected(asked=variant, reason=str(error)))
             continue
         tasks.append(
-            LayoutTask(variant=variant, scenario=scenario, model=model, device=device, compares_formats=compares)
+            LayoutTask(
+                variant=variant, scenario=scenario, model=model, device=device, compares_formats=compares, rows=rows
+            )
         )
     return tasks
 
@@ -83,7 +96,8 @@ def answer_layout(task: LayoutTask, bind: Bind = Deployment.bind) -> Outcome:
         lacking = lacking_units(task.device, deployment.quantization)
         if lacking and task.compares_formats and not deployment.is_label_only:
             return Rejected(asked=task.variant, reason=lacking)
-        candidate = search_batches(deployment, bind(deployment))
+        found = search_loads if task.scenario.is_load else search_batches
+        candidate = found(deployment, bind(deployment), task.rows)
     except AggsimError as error:
         return Rejected(asked=task.variant, reason=str(error))
     if candidate.best is not None:
@@ -91,7 +105,26 @@ def answer_layout(task: LayoutTask, bind: Bind = Deployment.bind) -> Outcome:
     return Rejected(asked=task.variant, reason="", limit=candidate.tried[0].verdict.limit, candidate=candidate)
 
 
-def search_batches(deployment: Deployment, forward: ForwardModel) -> Candidate:
+def search_loads(deployment: Deployment, forward: ForwardModel, rows: tuple[TraceRow, ...] = ()) -> Candidate:
+    """The highest rate or the most users within the limits, or the load that the scenario fixes."""
+    answer = evaluate_any(deployment, forward, rows)
+    return Candidate(
+        scenario=answer.scenario,
+        layout=answer.layout,
+        quantization=answer.quantization,
+        is_moe=answer.is_moe,
+        num_chunks=answer.run.num_chunks,
+        effective_input_tokens=answer.run.effective_input_tokens,
+        tried=tuple(sorted(answer.tried, key=lambda point: point.output_tokens_per_s)),
+        warnings=answer.warnings,
+    )
+
+
+def search_batches(
+    deployment: Deployment,
+    forward: ForwardModel,
+    rows: tuple[TraceRow, ...] = (),  # noqa: ARG001
+) -> Candidate:
     """Every batch size that the rules look at, or the one that the scenario fixes."""
     points = Points.of(deployment, forward)
     tried = points.search()

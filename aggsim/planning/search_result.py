@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from aggsim.planning.batch_search import best_of, next_stop_of
+from aggsim.planning.batch_search import best_of, next_load_stop, next_stop_of
 from aggsim.planning.evaluation import Limit, TriedBatch
 from aggsim.scenario import ParallelLayout, Quantization, Scenario
 from aggsim.scenario_search import SearchQuestion, Value
@@ -38,7 +38,9 @@ class Candidate:
 
     @property
     def next_stop(self) -> TriedBatch | None:
-        """The smallest tried batch size above the best that a limit stopped."""
+        """The smallest tried batch size, or load, above the best that a limit stopped."""
+        if self.scenario.is_load:
+            return next_load_stop(self.tried, self.output_tokens_per_s)
         return next_stop_of(self.tried, self.scenario.batch or 0)
 
     @property
@@ -55,8 +57,20 @@ class Candidate:
     def output_tokens_per_s_per_device(self) -> float:
         return self.output_tokens_per_s / self.layout.num_devices
 
+    @property
+    def requests_per_s(self) -> float:
+        """Finished requests of the best point."""
+        return self.output_tokens_per_s / self.scenario.output
+
+    @property
+    def prompt_tokens_per_s(self) -> float:
+        """Prompt tokens of those requests, those from the prefix cache included."""
+        return self.requests_per_s * self.scenario.input
+
     def at(self, point: TriedBatch) -> Scenario:
         """The scenario of one of its points."""
+        if self.scenario.is_load:
+            return self.scenario.replace(users=point.users, rate=point.rate)
         return self.scenario.replace(batch=point.batch_size)
 
 

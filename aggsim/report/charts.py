@@ -6,16 +6,20 @@ faster that way, and every change of a field builds all charts of a page.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import altair as alt
 import pandas as pd
 
 from aggsim.report.format import number, percent
+from aggsim.report.provenance import source_shades
 from aggsim.report.theme import Theme, chart_config, ink_on
 
 BOUNDS = ("memory", "communication", "matrix", "vector")
 BOUNDS_AND_REST = (*BOUNDS, "other")
+ColourBy = Literal["bound", "source"]
+SHAPES = ("circle", "diamond", "triangle-up", "square", "cross")
+"""Of the parts that bars are coloured by, in their order: colour is never the only carrier."""
 MEMORY_PARTS = ("weights", "KV cache", "activations", "reserved")
 LABEL_SHARE = 0.07
 """Narrower segments are left to hover: their label would not fit."""
@@ -49,7 +53,7 @@ def finished(layers: list[alt.Chart], theme: Theme, name: str, title: str, heigh
 
 def time_split_chart(frame: pd.DataFrame, theme: Theme, title: str) -> Any:
     """Prefill and decode as 100% bars of what bounds the time. frame: tables.time_split."""
-    bars = _stacked(
+    bars = stacked(
         frame.assign(row=frame["pass"], part=frame["bound"], text=[percent(share) for share in frame["share"]]),
         theme,
         dict(zip(BOUNDS, theme.colours(BOUNDS), strict=True)),
@@ -73,10 +77,10 @@ def time_split_chart(frame: pd.DataFrame, theme: Theme, title: str) -> Any:
 def memory_chart(frame: pd.DataFrame, theme: Theme, title: str, capacity_gib: float) -> Any:
     """Two stacked bars to the device's capacity. frame: tables.memory_parts."""
     end = max(capacity_gib, float(frame["end"].max()))
-    bars = _stacked(
+    bars = stacked(
         frame.assign(row=frame["when"], text=[number(size) for size in frame["gib"]]),
         theme,
-        _memory_shades(theme),
+        memory_shades(theme),
         x=alt.X(
             "start:Q",
             title="GiB per device",
@@ -89,14 +93,16 @@ def memory_chart(frame: pd.DataFrame, theme: Theme, title: str, capacity_gib: fl
             alt.Tooltip("gib:Q", title="GiB", format=",.4~f"),
         ],
         width=end,
+        outline=theme.memory,
     )
     capacity = pd.DataFrame({"capacity": [capacity_gib]})
     limit = alt.Chart(capacity).mark_rule(strokeWidth=2, color=theme.ink).encode(alt.X("capacity:Q"))
     return finished([*bars, limit], theme, "Memory of a device", title, 240)
 
 
-def operators_chart(frame: pd.DataFrame, theme: Theme, name: str, title: str) -> Any:
-    """The longest operators as horizontal bars, coloured by what bounds them. frame: tables.operators."""
+def operators_chart(frame: pd.DataFrame, theme: Theme, name: str, title: str, by: ColourBy = "bound") -> Any:
+    """The longest operators as horizontal bars; what bounds them, or where their time is from, as a colour and as a
+    shape. frame: tables.operators."""
     y = alt.Y("operator:N", title=None, sort=None, axis=alt.Axis(labelColor=theme.ink, labelLimit=170))
     # The label needs room to the right of the longest bar.
     longest = float(frame["ms"].max()) if len(frame) else 0.0
@@ -110,25 +116,43 @@ def operators_chart(frame: pd.DataFrame, theme: Theme, name: str, title: str) ->
         alt.Tooltip("bound:N", title="bound by"),
         alt.Tooltip("source:N"),
     ]
-    colour = _colour("bound", BOUNDS_AND_REST, theme.colours(BOUNDS_AND_REST), legend=None)
+    shades = (
+        source_shades(theme)
+        if by == "source"
+        else dict(zip(BOUNDS_AND_REST, theme.colours(BOUNDS_AND_REST), strict=True))
+    )
+    found = [part for part in shades if part in set(frame[by])]
+    legend = alt.Legend(columns=len(found), values=found)
+    colour = _colour(by, tuple(shades), list(shades.values()), legend)
+    shape = alt.Shape(f"{by}:N", scale=alt.Scale(domain=list(shades), range=list(SHAPES)), legend=legend)
     bars = alt.Chart(frame).mark_bar(size=15).encode(y, x, colour, tooltip=tooltip)
-    labels = alt.Chart(frame).mark_text(align="left", dx=5, color=theme.muted).encode(y, x, alt.Text("label:N"))
-    return finished([bars, labels], theme, name, title, 88 + 24 * max(len(frame), 1))
+    marks = alt.Chart(frame).mark_point(filled=True, size=55, opacity=1, xOffset=10).encode(y, x, colour, shape)
+    labels = alt.Chart(frame).mark_text(align="left", dx=19, color=theme.muted).encode(y, x, alt.Text("label:N"))
+    return finished([bars, marks, labels], theme, name, title, 120 + 24 * max(len(frame), 1))
 
 
-def _stacked(
-    frame: pd.DataFrame, theme: Theme, shades: dict[str, str], *, x: alt.X, tooltip: list[alt.Tooltip], width: float
+def stacked(
+    frame: pd.DataFrame,
+    theme: Theme,
+    shades: dict[str, str],
+    *,
+    x: alt.X,
+    tooltip: list[alt.Tooltip],
+    width: float,
+    outline: str | None = None,
 ) -> list[alt.Chart]:
     """Bars of parts, the name of each row above it and the text of each part inside where it fits.
 
-    frame: row, part, start, end, text, and what tooltip names; width: of the whole axis, in its own unit.
+    frame: row, part, start, end, text, and what tooltip names; width: of the whole axis, in its own unit;
+    outline: around the parts, where their shades alone do not stand out from the ground.
     """
     rows = list(dict.fromkeys(frame["row"]))
     y = alt.Y("row:N", sort=rows, axis=None, scale=alt.Scale(paddingInner=0.4, paddingOuter=0.3))
     parts = [part for part in shades if part in set(frame["part"]) and part != "free"]
     legend = alt.Legend(columns=len(parts), values=parts)
     colour = _colour("part", tuple(shades), list(shades.values()), legend)
-    bars = alt.Chart(frame).mark_bar(size=26).encode(y, x, alt.X2("end:Q"), colour, tooltip=tooltip)
+    look: dict[str, Any] = {"stroke": outline, "strokeWidth": 1} if outline else {}
+    bars = alt.Chart(frame).mark_bar(size=26, **look).encode(y, x, alt.X2("end:Q"), colour, tooltip=tooltip)
     size = (frame["end"] - frame["start"]) / width
     inside = frame[size >= LABEL_SHARE]
     named = inside["part"] + " " + inside["text"]
@@ -151,7 +175,7 @@ def _colour(field: str, domain: tuple[str, ...], colours: list[str], legend: alt
     return alt.Color(f"{field}:N", scale=alt.Scale(domain=list(domain), range=colours), legend=legend)
 
 
-def _memory_shades(theme: Theme) -> dict[str, str]:
+def memory_shades(theme: Theme) -> dict[str, str]:
     """Parts of memory are shades of the one memory colour; free space is a quiet grey, what is missing red."""
     steps = dict(zip(MEMORY_PARTS, (1.0, 0.72, 0.48, 0.28), strict=True))
     shades = {part: mixed(theme.memory, theme.surface, weight) for part, weight in steps.items()}

@@ -17,7 +17,7 @@ SELECTION = "change"
 """Name of the selection: the bar that was clicked, by the column `row`."""
 MAX_BARS = 10
 OTHER_ENGINE_OPACITY = 0.55
-"""Of a bar that another engine than the answer's has priced."""
+"""Of the fill of a bar that another engine than the answer's has priced; its outline stays."""
 
 
 def changes_frame(explanation: Explanation) -> pd.DataFrame:
@@ -52,10 +52,9 @@ def changes_chart(frame: pd.DataFrame, theme: Theme, title: str) -> Any:
         alt.Tooltip("engine:N", title="priced by engine"),
     ]
     click = alt.selection_point(name=SELECTION, fields=["row"])
-    sure = alt.Opacity(
-        "same_engine:N", legend=None, scale=alt.Scale(domain=[True, False], range=[1, OTHER_ENGINE_OPACITY])
-    )
-    bars = alt.Chart(frame).mark_bar(size=15, color=theme.decode, cursor="pointer")
+    opacities = alt.Scale(domain=[True, False], range=[1, OTHER_ENGINE_OPACITY])
+    sure = alt.FillOpacity("same_engine:N", legend=None, scale=opacities)
+    bars = alt.Chart(frame).mark_bar(size=15, color=theme.decode, stroke=theme.decode, cursor="pointer")
     bars = bars.encode(y, x, sure, alt.Detail("row:Q"), tooltip=tooltip).add_params(click)
     text = alt.Chart(frame).mark_text(align="left", dx=5, color=theme.muted).encode(y, x, alt.Text("label:N"))
     return finished([bars, text], theme, "What would help", title, 88 + 24 * len(frame))

@@ -6,6 +6,7 @@ from aggsim.planning.changes import Change
 from aggsim.planning.explain import Explanation, LimitReach
 from aggsim.report.format import duration, number, percent
 from aggsim.report.words import LIMIT_NAMES, mode_words, stop_words
+from aggsim.scenario_own import named
 from aggsim.units import seconds
 
 _LEVEL = 0.005
@@ -51,7 +52,7 @@ def change_words(change: Change) -> str:
         case "linear":
             return f"Linear {mode_words(str(value), 'unquantized')}"
         case "device":
-            return str(value).replace("_", " ")
+            return named(str(value)).replace("_", " ")
     return f"{change.key.upper()} {value}"
 
 

@@ -33,7 +33,9 @@ def number(value: float, digits: int = 3) -> str:
 
 
 def split_duration(seconds: float, digits: int = 3) -> tuple[str, str]:
-    """Number and unit of a duration, for tiles that set the unit smaller."""
+    """Number and unit of a duration, for tiles that set the unit smaller; what is not finite has none."""
+    if not math.isfinite(seconds):
+        return number(seconds), ""
     if abs(seconds) < LONG_S:
         return number(to_ms(seconds), digits), "ms"
     return number(seconds, digits), "s"
@@ -42,7 +44,7 @@ def split_duration(seconds: float, digits: int = 3) -> tuple[str, str]:
 def duration(seconds: float, digits: int = 3) -> str:
     """A duration with its unit; an infinite one is just ∞."""
     value, unit = split_duration(seconds, digits)
-    return value if math.isinf(seconds) or math.isnan(seconds) else f"{value} {unit}"
+    return f"{value} {unit}".rstrip()
 
 
 def compared(value_s: float, limit_s: float) -> tuple[str, str]:

@@ -103,10 +103,27 @@ GLOSSARY: Final[tuple[Term, ...]] = tuple(
             Term("Collective", "An operator in which devices exchange data: all-reduce, all-gather, reduce-scatter, "
                  "all-to-all."),
             Term("Verdict", "Whether the answer fits in memory and meets the limits, and what stops it if not."),
-            Term("Source", "Where a number comes from: measured, interpolated between measurements, analytic "
-                 "(computed from the device's rates) or fitted."),
+            Term("Source", "Where a number comes from: measured, interpolated between measurements, computed (by a "
+                 "formula, from the device's rates) or fitted."),
             Term("Engine", "Who prices a forward pass: measured tables, our roofline, the original program, or a law "
                  "of your own."),
+            Term("Measured backend", "The serving software whose measured operator tables count: vLLM, SGLang or "
+                 "TensorRT-LLM."),
+            Term("Law", "Step time and memory as a formula fitted to your own benchmark; it takes the place of an "
+                 "engine."),
+            Term("Timing", "How a run is worked out: a closed formula for one wave, or every step simulated."),
+            Term("Rule set", "Which version of the original's arithmetic answers: today's, or the first one."),
+            Term("Workload preset", "Lengths, prefix cache and limits that are typical of a use, to start from."),
+            Term("Prompt tokens per second", "Prompt tokens taken in by the whole deployment, those from the prefix "
+                 "cache included."),
+            Term("Requests per second", "Finished requests of the whole deployment."),
+            Term("Memory left", "What a device has free in the tightest pass; less is free at the last token."),
+            Term("Load", "What a deployment must carry: output tokens or requests per second, within the limits."),
+            Term("Utilization", "Load divided by what the deployment carries within the limits."),
+            Term("Headroom", "Share of the load that could come on top; negative: what is missing."),
+            Term("N+1", "One spare replica more than the load needs: losing one still leaves enough.",
+                 "one spare"),
+            Term("Trace", "The steps of a run in a format that timeline viewers such as Perfetto open."),
             Term("Pareto frontier", "The answers that no other one beats on both axes."),
         ),
         key=lambda term: term.name.casefold(),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import math
 from typing import Any
 
@@ -10,26 +11,31 @@ from aggsim.errors import AggsimError, EngineError, InputError, UnsupportedModel
 from aggsim.forward.cost import BoundTimes, ForwardCost, MemoryUse, OpCost
 from aggsim.forward.names import tensor_cast_name
 from aggsim.planning.evaluation import Evaluation, Verdict
+from aggsim.report.load_json import load_json
+from aggsim.report.provenance import SOURCES, shares
 from aggsim.report.rows import result_row
 from aggsim.serving.timeline import Timeline
 from aggsim.share import to_json
 from aggsim.units import gib, ms
 
-__all__ = ["error_json", "evaluation_json", "finite", "forward_json", "verdict_json"]
+__all__ = ["error_json", "evaluation_json", "evaluation_text", "finite", "forward_json", "verdict_json"]
 
 Json = dict[str, Any]
 
 
 def evaluation_json(evaluation: Evaluation) -> Json:
-    """An answered scenario, complete: seconds become ms and bytes GiB where the key says so."""
-    run, engine = evaluation.run, evaluation.engine
+    """An answered scenario, complete: seconds become ms and bytes GiB where the key says so. load is of simulated
+    arrivals only; then the times, throughput and verdict above are its own, at the percentile asked for."""
+    run = evaluation.run
     return {
         "scenario": to_json(evaluation.scenario),
-        "engine": {"name": engine.name, "version": engine.version, "source": engine.source},
+        "engine": _engine(evaluation),
         "ttft_ms": finite(ms(evaluation.ttft_s)),
         "tpot_ms": finite(ms(evaluation.tpot_s)),
         "output_tokens_per_s": finite(evaluation.output_tokens_per_s),
         "output_tokens_per_s_per_device": finite(evaluation.output_tokens_per_s_per_device),
+        "prompt_tokens_per_s": finite(evaluation.prompt_tokens_per_s),
+        "requests_per_s": finite(evaluation.requests_per_s),
         "concurrency": evaluation.concurrency,
         "num_chunks": run.num_chunks,
         "prefill_latency_ms": finite(ms(run.prefill_latency_s)),
@@ -44,7 +50,32 @@ def evaluation_json(evaluation: Evaluation) -> Json:
         "timeline": _timeline(run.timeline),
         "row": {name: finite(value) for name, value in result_row(evaluation).items()},
         "warnings": list(evaluation.warnings),
+    } | ({"load": load_json(evaluation.load)} if evaluation.load else {})
+
+
+def evaluation_text(evaluation: Evaluation) -> str:
+    """The same as a file: what the command line prints."""
+    return json.dumps(evaluation_json(evaluation), indent=2, allow_nan=False) + "\n"
+
+
+def _engine(evaluation: Evaluation) -> Json:
+    """Who answered, who was asked, why nobody better answered, and how much of each pass's time is from where."""
+    engine = evaluation.engine
+    passes = {"prefill": evaluation.prefill, "decode": evaluation.decode}
+    return {
+        "name": engine.name,
+        "version": engine.version,
+        "source": engine.source,
+        "asked": engine.asked,
+        "fallback": engine.fallback,
+        "shares": {name: _shares(cost) for name, cost in passes.items()},
     }
+
+
+def _shares(cost: ForwardCost | None) -> dict[str, float]:
+    """Source, as the operators have it → share of the pass's time."""
+    source_of = {word: source for source, word in SOURCES.items()}
+    return {source_of[word]: share for word, share in shares(cost).items()} if cost else {}
 
 
 def forward_json(cost: ForwardCost) -> Json:

@@ -11,6 +11,7 @@ import pandas as pd
 from aggsim.devices.spec import DeviceSpec
 from aggsim.forward.cost import ForwardCost, OpCost
 from aggsim.report.format import number, percent
+from aggsim.report.provenance import SEVERAL, SOURCES, one_source
 from aggsim.report.theme import BOUND_CONCEPT
 from aggsim.units import GIGA, TERA, US_PER_S, ms
 
@@ -60,10 +61,11 @@ def operator_table(cost: ForwardCost) -> pd.DataFrame:
     """Their sum, which is the pass, and below it one row per operator, longest first.
 
     Columns: operator, share, ms, calls, us_per_call, bound (a concept), flop_per_byte, tflop_per_s,
-    matrix_tflop, vector_tflop, memory_gb, exchanged_gb, source, kernel. NaN: none, or not reported by the engine.
+    matrix_tflop, vector_tflop, memory_gb, exchanged_gb, source (its word on screen), kernel. NaN: none, or not
+    reported by the engine.
     """
-    rows = [_row(SUM, "", "", cost.source, cost.ops)]
-    rows += [_row(op.name, op.kernel, BOUND_CONCEPT[op.bound], op.source, (op,)) for op in ranked(cost)]
+    rows = [_row(SUM, "", "", one_source(cost.ops), cost.ops)]
+    rows += [_row(op.name, op.kernel, BOUND_CONCEPT[op.bound], SOURCES[op.source], (op,)) for op in ranked(cost)]
     frame = pd.DataFrame(rows)
     frame.insert(1, "share", frame["ms"] / ms(cost.latency_s) if cost.latency_s > 0 else 0.0)
     return frame
@@ -107,8 +109,9 @@ def without_flops(cost: ForwardCost, top: int = 7) -> pd.DataFrame:
     frame = frame[["operator", "ms", "share", "bound", "calls", "source"]]
     shown, rest = frame.head(top).copy(), frame.iloc[top:]
     if len(rest):
-        sums = rest[["ms", "share", "calls"]].sum()
-        shown.loc[len(frame)] = [f"{len(rest)} more", sums["ms"], sums["share"], "other", sums["calls"], cost.source]
+        sums, sources = rest[["ms", "share", "calls"]].sum(), set(rest["source"])
+        source = sources.pop() if len(sources) == 1 else SEVERAL
+        shown.loc[len(frame)] = [f"{len(rest)} more", sums["ms"], sums["share"], "other", sums["calls"], source]
     return shown.assign(label=[percent(share) for share in shown["share"]])
 
 

@@ -9,9 +9,27 @@ from typing import Final
 from aggsim.devices.spec import DeviceSpec
 from aggsim.forward.corrections import CORRECTIONS
 from aggsim.models.spec import ModelSpec
+from aggsim.planning.accuracy_fit import load_fit
 from aggsim.planning.evaluation import Evaluation
+from aggsim.report.accuracy_words import BLIND, fit_words
+from aggsim.report.format import duration, number
+from aggsim.report.provenance import evidence
+from aggsim.scenario_presets import PRESETS, Preset
+from aggsim.units import seconds
 
-__all__ = ["GOLDENS", "LIMITS", "RULES", "Note", "corrections", "goldens", "limits", "provenance", "rules"]
+__all__ = [
+    "GOLDENS",
+    "LIMITS",
+    "RULES",
+    "Note",
+    "accuracy",
+    "corrections",
+    "goldens",
+    "limits",
+    "presets",
+    "provenance",
+    "rules",
+]
 
 
 def _wave(evaluation: Evaluation) -> bool:
@@ -20,6 +38,10 @@ def _wave(evaluation: Evaluation) -> bool:
 
 def _stepped(evaluation: Evaluation) -> bool:
     return evaluation.run.timing == "stepped"
+
+
+def _burst(evaluation: Evaluation) -> bool:
+    return not evaluation.scenario.is_load
 
 
 def _analytic(evaluation: Evaluation) -> bool:
@@ -85,9 +107,9 @@ RULES: Final[tuple[Note, ...]] = (
 
 LIMITS: Final[tuple[Note, ...]] = (
     Note("A burst, not a stream", "All requests arrive at the same moment. A steady load waits less: TTFT is that of "
-         "the worst case."),
+         "the worst case.", concerns=_burst),
     Note("Means, not percentiles", "Limits are compared with means over the requests; the last request of a burst "
-         "waits about twice the mean."),
+         "waits about twice the mean.", concerns=_burst),
     Note("Decode at its middle", "Every decode pass is priced at half of the output. Early tokens are faster, late "
          "ones slower; memory at the last token is shown beside."),
     Note("Host time", "Tokenizer, network, Python and scheduling between steps cost nothing."),
@@ -157,17 +179,39 @@ def goldens(evaluation: Evaluation) -> list[Note]:
     return [golden for golden in GOLDENS if golden.concern(evaluation)]
 
 
+def accuracy() -> list[Note]:
+    """What is fitted to measurements, and what that is worth. No answer on Plan uses it."""
+    return [Note("Global parameters", fit_words(load_fit())), Note("Fit and report", BLIND)]
+
+
 def corrections() -> list[Note]:
     """Where the original is wrong: what can be asked to differ from it, by name."""
     return [Note(name, words) for name, words in CORRECTIONS.items()]
 
 
+def presets() -> list[Note]:
+    """The workloads that the form offers, and where their lengths and limits come from."""
+    return [Note(preset.name, _preset_words(preset)) for preset in PRESETS]
+
+
+def _preset_words(preset: Preset) -> str:
+    cached = f", {number(100 * preset.prefix_hit)}% of the prompt cached" if preset.prefix_hit else ""
+    limits = " and ".join(
+        f"{name} ≤ {duration(seconds(limit))}"
+        for name, limit in (("TTFT", preset.ttft), ("TPOT", preset.tpot))
+        if limit is not None
+    )
+    return (
+        f"{preset.about} {number(preset.input)} → {number(preset.output)} tokens{cached}: {preset.lengths_source}. "
+        f"Limits: {f'{limits}, {preset.limits_source}' if limits else preset.limits_source}."
+    )
+
+
 def provenance(evaluation: Evaluation, model: ModelSpec | None, device: DeviceSpec | None) -> list[Note]:
     """Who computed the answer, from which data. model, device: None where the catalog does not have them."""
     engine, scenario = evaluation.engine, evaluation.scenario
-    found = [
-        Note("Engine", f"{engine.name} {engine.version}. {_ENGINES.get(engine.name, '')} Its numbers: {engine.source}.")
-    ]
+    shares = "; ".join(evidence(evaluation).shares)
+    found = [Note("Engine", f"{engine.name} {engine.version}. {_ENGINES.get(engine.name, '')} {shares}.")]
     if device is not None:
         found.append(Note("Device", f"{device.device_id}. {' '.join(device.source.split())}"))
     if model is not None:

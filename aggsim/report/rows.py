@@ -21,15 +21,16 @@ def result_row(evaluation: Evaluation) -> Row:
     """The answer as one exported row (reference columns, in order). Infinite times stay math.inf."""
     run = evaluation.run
     breakdowns = breakdown_label(run.prefill_cost), breakdown_label(run.decode_cost)
-    return _row(evaluation, run, run.effective_input_tokens, run.num_chunks, breakdowns)
+    answer = run if evaluation.load is None else evaluation.answer_point
+    return _row(evaluation, answer, run.effective_input_tokens, run.num_chunks, breakdowns)
 
 
 def tried_rows(evaluation: Evaluation) -> list[Row]:
-    """One row per batch size the search evaluated, ascending; breakdowns are kept in the answer's row only."""
-    run = evaluation.run
+    """One row per batch size or load that was evaluated, ascending; breakdowns are kept in the answer's row only."""
+    run, answer = evaluation.run, evaluation.answer_point
     return [
         result_row(evaluation)
-        if tried.batch_size == run.batch_size
+        if tried is answer
         else _row(evaluation, tried, run.effective_input_tokens, run.num_chunks)
         for tried in evaluation.tried
     ]
@@ -51,9 +52,9 @@ def _row(
     scenario, layout = answer.scenario, answer.layout
     num_mtp_tokens = scenario.mtp if scenario.rules == "current" else 0  # the seed's labels did not name it
     return {
-        "device_name": scenario.device,
+        "device_name": scenario.device_name,
         "num_devices": scenario.devices,
-        "model_id": scenario.model,
+        "model_id": scenario.model_name,
         "quantize_linear_action": _action(answer.quantization.linear),
         "quantize_attention_action": _action(answer.quantization.attention),
         "input_length": scenario.input,

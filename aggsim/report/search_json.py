@@ -15,6 +15,7 @@ from aggsim.report.search_words import rejected_layout, rejection_words
 from aggsim.scenario import Scenario
 from aggsim.share import to_json
 from aggsim.share_search import question_json
+from aggsim.units import ms
 
 __all__ = ["search_json", "sizing_json"]
 
@@ -46,14 +47,38 @@ def _sizing(sizing: Sizing) -> Json:
     candidate = sizing.candidate
     lost = sizing.with_replicas(sizing.num_replicas - 1)
     return {
-        "device": candidate.scenario.device,
+        "device": candidate.scenario.device_name,
         "num_devices": sizing.num_devices,
         "num_replicas": sizing.num_replicas,
         "scenario": to_json(candidate.scenario),
         "capacity_tokens_per_s": sizing.capacity_tokens_per_s,
         "utilization": sizing.utilization,
         "headroom": sizing.headroom,
-        "without_one": {"utilization": finite(lost.utilization), "carries": lost.carries},
+        "capacity_prompt_tokens_per_s": sizing.num_replicas * candidate.prompt_tokens_per_s,
+        "capacity_requests_per_s": sizing.num_replicas * candidate.requests_per_s,
+        "spares_needed": sizing.spares_needed(),
+        "without_one": {
+            "num_replicas": lost.num_replicas,
+            "utilization": finite(lost.utilization),
+            "carries": lost.carries,
+            "headroom": finite(lost.headroom),
+            "shortfall_tokens_per_s": lost.shortfall_tokens_per_s,
+            "at": _operating_point(lost),
+        },
+    }
+
+
+def _operating_point(sizing: Sizing) -> Json | None:
+    """The smallest evaluated batch size at which each replica makes its share of the load; null: none does."""
+    point = sizing.operating_point
+    if point is None:
+        return None
+    return {
+        "batch_size": point.batch_size,
+        "ttft_ms": finite(ms(point.ttft_s)),
+        "tpot_ms": finite(ms(point.tpot_s)),
+        "output_tokens_per_s": point.output_tokens_per_s,
+        "verdict": verdict_json(point.verdict),
     }
 
 
@@ -62,7 +87,13 @@ def _best(candidate: Candidate, evaluations: Mapping[Scenario, Evaluation]) -> J
     evaluation = evaluations.get(candidate.scenario)
     row = result_row(evaluation) if evaluation else point_row(SearchPoint(candidate, best))
     verdict: Verdict = evaluation.verdict if evaluation else best.verdict
-    return {"row": _plain(row), "verdict": verdict_json(verdict)}
+    requests_per_s = best.output_tokens_per_s / candidate.scenario.output
+    return {
+        "row": _plain(row),
+        "verdict": verdict_json(verdict),
+        "requests_per_s": finite(requests_per_s),
+        "prompt_tokens_per_s": finite(requests_per_s * candidate.scenario.input),
+    }
 
 
 def _rejected(rejected: Rejected) -> Json:

@@ -14,6 +14,7 @@ from aggsim.report.format import number
 from aggsim.report.rows import point_row
 from aggsim.report.search_words import candidate_words, device_words, layout_words, rejected_layout, rejection_words
 from aggsim.report.words import LIMIT_NAMES, stop_words
+from aggsim.scenario_own import named
 from aggsim.units import gib, ms
 
 NUM_SERIES = 6
@@ -31,13 +32,13 @@ def named_candidates(result: SearchResult) -> tuple[Candidate, ...]:
 
     More replicas of the same thing draw the same line per device: only the first is named.
     """
-    first = {candidate.scenario.device: candidate for candidate in reversed(result.candidates)}
-    leaders = [candidate for candidate in result.candidates if first[candidate.scenario.device] is candidate]
+    first = {candidate.scenario.device_name: candidate for candidate in reversed(result.candidates)}
+    leaders = [candidate for candidate in result.candidates if first[candidate.scenario.device_name] is candidate]
     chosen: dict[tuple[object, ...], Candidate] = {}
     for candidate in (*leaders, *result.candidates):
         layout, scenario = candidate.layout, candidate.scenario
         rate = float(f"{candidate.output_tokens_per_s_per_device:.6g}")
-        chosen.setdefault((scenario.device, layout.tp, layout.pp, scenario.batch, rate), candidate)
+        chosen.setdefault((scenario.device_name, layout.tp, layout.pp, scenario.batch, rate), candidate)
         if len(chosen) == NUM_SERIES:
             break
     kept = {id(candidate) for candidate in chosen.values()}
@@ -56,7 +57,7 @@ def points_frame(result: SearchResult) -> pd.DataFrame:
 
 def frontier_frame(result: SearchResult, device: str | None = None) -> pd.DataFrame:
     """The points that nothing beats, among those of one device where it is named; columns as points_frame."""
-    return _frame(result, frontier(p for p in result.points() if device in (None, p.candidate.scenario.device)))
+    return _frame(result, frontier(p for p in result.points() if device in (None, p.candidate.scenario.device_name)))
 
 
 def stops_frame(result: SearchResult, *, per_device: bool) -> pd.DataFrame:
@@ -120,7 +121,8 @@ def top_table(candidates: Sequence[Candidate], result: SearchResult) -> pd.DataF
                 "ttft_ms": ms(best.ttft_s),
                 "stopped_by": stop_words(candidate.scenario, stop) if stop else "",
                 "concurrency": best.concurrency,
-                "requests_per_s": best.output_tokens_per_s / candidate.scenario.output,
+                "requests_per_s": candidate.requests_per_s,
+                "prompt_tokens_per_s": candidate.prompt_tokens_per_s,
                 "memory_left_gib": gib(best.memory_left_bytes),
             }
         )
@@ -146,6 +148,8 @@ def all_points_table(result: SearchResult) -> pd.DataFrame:
     rows = [
         point_row(point)
         | {
+            "requests_per_s": (requests := point.tried.output_tokens_per_s / point.candidate.scenario.output),
+            "prompt_tokens_per_s": requests * point.candidate.scenario.input,
             "memory_left_gib": gib(point.tried.memory_left_bytes),
             "stopped_by": LIMIT_NAMES[point.tried.verdict.limit] if point.tried.verdict.limit else "",
             "pareto": (id(point.candidate), point.tried.batch_size) in kept,
@@ -159,7 +163,7 @@ def device_table(result: SearchResult) -> pd.DataFrame:
     """The best layout of every kind and number of devices, most tokens/s per device first."""
     best: dict[tuple[str, int], Candidate] = {}
     for candidate in result.candidates:
-        best.setdefault((candidate.scenario.device, candidate.scenario.devices), candidate)
+        best.setdefault((candidate.scenario.device_name, candidate.scenario.devices), candidate)
     rows = []
     for (device, devices), candidate in best.items():
         point = candidate.best or candidate.tried[0]
@@ -172,6 +176,8 @@ def device_table(result: SearchResult) -> pd.DataFrame:
                 "tpot_ms": ms(point.tpot_s),
                 "per_device": candidate.output_tokens_per_s_per_device,
                 "tokens_per_s": point.output_tokens_per_s,
+                "prompt_tokens_per_s": candidate.prompt_tokens_per_s,
+                "requests_per_s": candidate.requests_per_s,
             }
         )
     return pd.DataFrame(rows)
@@ -183,7 +189,9 @@ def _frame(result: SearchResult, points: Iterable[SearchPoint]) -> pd.DataFrame:
     for candidate, tried in points:
         layout = names.of(candidate)
         series = layout if layout in shown else OTHERS
-        rows.append((layout, series, candidate.scenario.device, *_point(candidate, tried), tried is candidate.best))
+        rows.append(
+            (layout, series, candidate.scenario.device_name, *_point(candidate, tried), tried is candidate.best)
+        )
     return pd.DataFrame(rows, columns=_POINT_COLUMNS)
 
 
@@ -225,4 +233,4 @@ def _merit(point: SearchPoint) -> tuple[bool, float]:
 def _rejected_name(asked: dict[str, str | int], layout: str, result: SearchResult) -> str:
     """The layout, and what else varies of the devices and formats."""
     others = [key for key in ("device", "linear", "experts", "attention") if key in result.question.varied]
-    return " | ".join([layout, *(str(asked[key]) for key in others if key in asked)])
+    return " | ".join([layout, *(named(str(asked[key])) for key in others if key in asked)])

@@ -19,9 +19,9 @@ MAX_TITLE_CHARS = 48
 def question_words(question: SearchQuestion, evaluation: Evaluation | None) -> str:
     """What every layout has in common: "Qwen3-32B · 8 × H200 SXM 141G · FP8 · 3,500 → 1,500 tokens · TPOT ≤ 50 ms"."""
     base, varied = question.base, question.varied
-    parts = [short_model(base.model)]
+    parts = [short_model(base.model_name)]
     if not {"device", "devices"} & varied.keys():
-        parts.append(device_words(base.device, base.devices))
+        parts.append(device_words(base.device_name, base.devices))
     if "linear" not in varied and evaluation is not None:
         parts.append(mode_words(evaluation.quantization.linear, "unquantized"))
     parts.append(f"{number(base.input)} → {number(base.output)} tokens")

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 
-from aggsim.planning.deployment import Sizing
+from aggsim.planning.deployment import Sizing, SizingResult
 from aggsim.planning.search_result import Candidate, Rejected, SearchResult
 from aggsim.report.format import count, memory, number, percent
+from aggsim.report.load_words import load_name, load_stop_words
 from aggsim.report.rows import parallel_label
 from aggsim.report.words import LIMIT_NAMES, limit_words, mode_words
 from aggsim.scenario_search import SearchQuestion
@@ -16,6 +17,9 @@ __all__ = [
     "candidate_words",
     "device_words",
     "layout_words",
+    "load_words",
+    "loss_words",
+    "operating_words",
     "rejected_layout",
     "rejected_words",
     "rejection_words",
@@ -43,7 +47,7 @@ def candidate_words(candidate: Candidate, question: SearchQuestion) -> str:
     """The layout and whatever else varies: "8 × H200 SXM 141G · TP 4 × DP 2 · FP8 · KV INT8 · MTP 1"."""
     scenario, varied = candidate.scenario, question.varied
     quantization = candidate.quantization
-    parts = [device_words(scenario.device, scenario.devices)] if {"device", "devices"} & varied.keys() else []
+    parts = [device_words(scenario.device_name, scenario.devices)] if {"device", "devices"} & varied.keys() else []
     parts.append(layout_words(candidate))
     if "linear" in varied:
         parts.append(mode_words(quantization.linear, "unquantized"))
@@ -59,7 +63,7 @@ def candidate_words(candidate: Candidate, question: SearchQuestion) -> str:
 def search_headline(result: SearchResult) -> str:
     """E.g. "TP 8 wins: 3,875 tokens/s. Second: TP 4 × DP 2 at −6%."."""
     if result.best is None:
-        return f"None of {number(result.num_layouts)} layouts meets the limits."
+        return f"None of {count(result.num_layouts, 'layout')} meets the limits."
     first, *others = result.candidates
     answer = f"{candidate_words(first, result.question)} wins: {_rate_words(first, result)}."
     if not others:
@@ -79,6 +83,8 @@ def rejection_words(rejected: Rejected) -> str:
     if candidate is None:
         return rejected.reason
     stop = candidate.tried[0]
+    if candidate.scenario.is_load and rejected.limit != "memory":
+        return load_stop_words(candidate.scenario, stop)
     if rejected.limit == "memory":
         missing = memory(bytes_of_gib(-(stop.verdict.margin or 0.0)))
         return f"Does not fit at batch {number(stop.batch_size)}: {missing} short per device."
@@ -111,25 +117,58 @@ def _listed(names: list[str], most: int = 3) -> str:
     return ", ".join((*names[:most], *more))
 
 
+def load_words(result: SizingResult) -> str:
+    """The load in all three units that capacity is spoken of in; in one where no layout says how long requests are."""
+    load = f"{number(result.load_tokens_per_s)} output tokens/s"
+    if not result.sizings:
+        return load
+    scenario = result.sizings[0].candidate.scenario
+    requests = result.load_tokens_per_s / scenario.output
+    return f"{load} ({number(requests)} requests/s, {number(requests * scenario.input)} prompt tokens/s)"
+
+
 def sizing_words(sizing: Sizing) -> str:
     """E.g. "24 × H200 SXM 141G: 12 replicas of TP 2 at batch 96; 50,460 tokens/s, 1% to spare."."""
     candidate = sizing.candidate
     replicas = count(sizing.num_replicas, "replica")
     size = candidate.layout.num_devices
     of = layout_words(candidate) + (f" on {count(size, 'device')} each" if sizing.num_replicas > 1 else "")
-    batch = f"batch {number(candidate.scenario.batch or 0)}"
+    scenario = candidate.scenario
+    batch = load_name(scenario) if scenario.is_load else f"batch {number(scenario.batch or 0)}"
     return (
-        f"{device_words(candidate.scenario.device, sizing.num_devices)}: {replicas} of {of} at {batch}; "
+        f"{device_words(candidate.scenario.device_name, sizing.num_devices)}: {replicas} of {of} at {batch}; "
         f"{number(sizing.capacity_tokens_per_s)} tokens/s, {percent(sizing.headroom)} to spare."
     )
 
 
 def spare_words(sizing: Sizing) -> str:
-    """What one lost replica means, and how many devices N+1 takes."""
+    """What one lost replica means once the others take over its load, and what it takes to survive that."""
+    spares = sizing.spares_needed()
+    if not spares:
+        return f"One replica lost: {loss_words(sizing)} No spare is needed."
+    safe = sizing.with_replicas(sizing.num_replicas + spares)
+    needed = f"{count(spares, 'spare replica')} needed (N+{spares}): {count(safe.num_devices, 'device')}"
+    return f"One replica lost: {loss_words(sizing)} {needed}, {percent(safe.utilization)} used."
+
+
+def loss_words(sizing: Sizing) -> str:
+    """E.g. "3% short; the other 11 take 4,545 tokens/s each, at batch 212: TPOT 54.1 ms > 50 ms."."""
     lost = sizing.with_replicas(sizing.num_replicas - 1)
-    spare = sizing.with_replicas(sizing.num_replicas + 1)
-    left = "nothing is left"
-    if lost.num_replicas:
-        left = f"the load is {percent(lost.utilization)} of what the others carry"
-    now = f"One replica lost: {left}"
-    return f"{now}. N+1: {count(spare.num_devices, 'device')}, {percent(spare.utilization)} used."
+    if not lost.num_replicas:
+        return "nothing is left."
+    margin = f"still carried, {percent(lost.headroom)} to spare" if lost.carries else f"{percent(-lost.headroom)} short"
+    others = f"the other {number(lost.num_replicas)} take" if lost.num_replicas > 1 else "the other takes"
+    share = f"{others} {number(lost.load_per_replica_tokens_per_s)} tokens/s{' each' if lost.num_replicas > 1 else ''}"
+    return f"{margin}; {share}, {operating_words(lost)}."
+
+
+def operating_words(sizing: Sizing) -> str:
+    """At which batch size a replica makes its share, and which limit that breaks."""
+    point, scenario = sizing.operating_point, sizing.candidate.scenario
+    if point is None:
+        return "more than any batch size that fits makes"
+    batch, limit = f"at batch {number(point.batch_size)}", point.verdict.limit
+    if limit is None:
+        return f"{batch}, within the limits"
+    value, allowed = limit_words(scenario, limit, point.ttft_s if limit == "ttft" else point.tpot_s)
+    return f"{batch}: {LIMIT_NAMES[limit]} {value} > {allowed}"

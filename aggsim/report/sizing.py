@@ -2,26 +2,36 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import altair as alt
 import pandas as pd
 
-from aggsim.planning.deployment import SizingResult
+from aggsim.planning.deployment import Sizing, SizingResult
 from aggsim.report.charts import finished
 from aggsim.report.format import count, number, percent
-from aggsim.report.search_words import device_words, layout_words, sizing_words, spare_words
+from aggsim.report.search_words import (
+    device_words,
+    layout_words,
+    load_words,
+    operating_words,
+    sizing_words,
+    spare_words,
+)
 from aggsim.report.theme import Theme
+from aggsim.scenario_own import named
+from aggsim.units import ms
 
 
 def headline(result: SizingResult) -> str:
-    """E.g. "24 × H200 SXM 141G carry 50,000 tokens/s"."""
-    load = f"{number(result.load_tokens_per_s)} output tokens/s"
+    """E.g. "24 × H200 SXM 141G carry 50,000 output tokens/s (33.3 requests/s, 117,000 prompt tokens/s)"."""
+    load = load_words(result)
     if not result.sizings:
-        return f"No layout meets the limits on {', '.join(result.without)}: {load} cannot be carried."
+        return f"No layout meets the limits on {', '.join(map(named, result.without))}: {load} cannot be carried."
     first = result.sizings[0]
     carry = "carries" if first.num_devices == 1 else "carry"
-    return f"{device_words(first.candidate.scenario.device, first.num_devices)} {carry} {load}"
+    return f"{device_words(first.candidate.scenario.device_name, first.num_devices)} {carry} {load}"
 
 
 def sentences(result: SizingResult) -> list[str]:
@@ -29,7 +39,7 @@ def sentences(result: SizingResult) -> list[str]:
     first, *others = result.sizings
     lines = [sizing_words(first), spare_words(first), *map(sizing_words, others)]
     if result.without:
-        lines.append(f"No layout meets the limits on {', '.join(result.without)}.")
+        lines.append(f"No layout meets the limits on {', '.join(map(named, result.without))}.")
     return lines
 
 
@@ -52,7 +62,7 @@ def sizing_frame(result: SizingResult) -> pd.DataFrame:
         candidate, lost = sizing.candidate, sizing.with_replicas(sizing.num_replicas - 1)
         rows.append(
             {
-                "device": candidate.scenario.device,
+                "device": candidate.scenario.device_name,
                 "devices": sizing.num_devices,
                 "replicas": sizing.num_replicas,
                 "devices_per_replica": candidate.layout.num_devices,
@@ -60,12 +70,47 @@ def sizing_frame(result: SizingResult) -> pd.DataFrame:
                 "batch": candidate.scenario.batch,
                 "load_tokens_per_s": sizing.load_tokens_per_s,
                 "capacity_tokens_per_s": sizing.capacity_tokens_per_s,
+                "capacity_prompt_tokens_per_s": sizing.num_replicas * candidate.prompt_tokens_per_s,
+                "capacity_requests_per_s": sizing.num_replicas * candidate.requests_per_s,
                 "headroom": sizing.headroom,
                 "one_lost_tokens_per_s": lost.capacity_tokens_per_s,
+                "one_lost_headroom": lost.headroom,
+                "spare_replicas_needed": sizing.spares_needed(),
                 "n_plus_1_devices": sizing.with_replicas(sizing.num_replicas + 1).num_devices,
             }
         )
     return pd.DataFrame(rows)
+
+
+def loss_frame(sizing: Sizing) -> pd.DataFrame:
+    """The deployment as sized, with one replica lost, and with one to spare, each under the whole load.
+
+    Rates and times are of one replica at the smallest evaluated batch size that makes its share; empty: none does.
+    """
+    cases = {"as sized": 0, "one replica lost": -1, "one to spare (N+1)": 1}
+    scenario = sizing.candidate.scenario
+    rows = []
+    for name, more in cases.items():
+        case = sizing.with_replicas(sizing.num_replicas + more)
+        point, share = case.operating_point, case.load_per_replica_tokens_per_s
+        requests = share / scenario.output
+        rows.append(
+            {
+                "case": name,
+                "replicas": case.num_replicas,
+                "devices": case.num_devices,
+                "carried": "✓ carried" if case.carries else "✗ short",
+                "headroom": case.headroom,
+                "batch": point.batch_size if point else None,
+                "tpot_ms": ms(point.tpot_s) if point else None,
+                "ttft_ms": ms(point.ttft_s) if point else None,
+                "tokens_per_s_each": share,
+                "prompt_tokens_per_s_each": requests * scenario.input,
+                "requests_per_s_each": requests,
+                "limits": operating_words(case) if case.num_replicas else "nothing is left",
+            }
+        )
+    return pd.DataFrame(rows).replace(math.inf, None).astype({"batch": "Int64"})
 
 
 def sizing_chart(frame: pd.DataFrame, theme: Theme, finding: str) -> Any:

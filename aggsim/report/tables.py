@@ -7,6 +7,7 @@ import pandas as pd
 from aggsim.forward.cost import ForwardCost, MemoryUse
 from aggsim.planning.evaluation import Evaluation
 from aggsim.report.format import duration, percent
+from aggsim.report.provenance import SOURCES, one_source
 from aggsim.report.rows import result_row, tried_rows
 from aggsim.report.theme import BOUND_CONCEPT
 from aggsim.report.words import LIMIT_NAMES
@@ -78,16 +79,16 @@ def _moments(evaluation: Evaluation) -> list[tuple[str, MemoryUse, float]]:
 def operators(cost: ForwardCost, top: int = 8) -> pd.DataFrame:
     """The operators that take most of a pass, longest first; the rest as one row.
 
-    Columns: operator, ms, share (of the pass's operator time), bound (a concept), calls, source, label.
+    Columns: operator, ms, share (of the pass's operator time), bound (a concept), calls, source (its word on screen),
+    label.
     """
     total = sum(op.total_s for op in cost.ops)
     ranked = sorted(cost.ops, key=lambda op: (-op.total_s, op.name))
     shown, rest = ranked[:top], ranked[top:]
-    rows = [(op.name, op.total_s, BOUND_CONCEPT[op.bound], op.calls, op.source) for op in shown]
+    rows = [(op.name, op.total_s, BOUND_CONCEPT[op.bound], op.calls, SOURCES[op.source]) for op in shown]
     if rest:
-        rows.append(
-            (f"{len(rest)} more", sum(op.total_s for op in rest), "other", sum(op.calls for op in rest), cost.source)
-        )
+        calls = sum(op.calls for op in rest)
+        rows.append((f"{len(rest)} more", sum(op.total_s for op in rest), "other", calls, one_source(rest)))
     frame = pd.DataFrame(rows, columns=["operator", "seconds", "bound", "calls", "source"])
     frame["share"] = frame["seconds"] / total if total > 0 else 0.0
     frame["ms"] = frame["seconds"] * 1e3
@@ -96,11 +97,16 @@ def operators(cost: ForwardCost, top: int = 8) -> pd.DataFrame:
 
 
 def result_table(evaluation: Evaluation) -> pd.DataFrame:
-    """One row per batch size tried, with the exported column names, then `chosen` and what `stopped_by` says."""
+    """One row per batch size tried, with the exported column names, then requests and prompt tokens
+    per second, `chosen`, and what `stopped_by` says."""
     rows = tried_rows(evaluation) or [result_row(evaluation)]
     frame = pd.DataFrame(rows)
-    stops = {tried.batch_size: tried.verdict.limit for tried in evaluation.tried}
-    stops[evaluation.run.batch_size] = evaluation.verdict.limit
-    frame["chosen"] = frame["batch_size"] == evaluation.run.batch_size
-    frame["stopped_by"] = [LIMIT_NAMES.get(stops.get(int(batch)) or "", "") for batch in frame["batch_size"]]
+    frame["requests/s"] = frame["token/s"] / evaluation.scenario.output
+    frame["prompt token/s"] = frame["requests/s"] * evaluation.scenario.input
+    answer = evaluation.answer_point if evaluation.tried else None
+    verdicts = [evaluation.verdict if tried is answer else tried.verdict for tried in evaluation.tried]
+    frame["chosen"] = [tried is answer for tried in evaluation.tried] or [True]
+    frame["stopped_by"] = [LIMIT_NAMES.get(v.limit or "", "") for v in verdicts or [evaluation.verdict]]
+    if evaluation.load is not None and evaluation.scenario.arrival == "open":
+        frame.insert(0, "request/s", [tried.rate for tried in evaluation.tried])
     return frame

@@ -1,4 +1,7 @@
-"""Colours of the concepts and the look of every chart, light and dark; both palettes are safe for colour-blind eyes."""
+"""Colours of the concepts and the look of every chart, light and dark; both palettes are safe for colour-blind eyes.
+
+On the page's own ground every mark has at least 3:1 and every text 4.5:1 (WCAG 2.2, AA); a test computes it.
+"""
 
 from __future__ import annotations
 
@@ -53,13 +56,13 @@ LIGHT: Final = Theme(
     grid="#E4E8EE",
     surface="#FFFFFF",
     prefill="#0072B2",
-    decode="#E69F00",
+    decode="#C78200",
     memory="#009E73",
-    communication="#CC79A7",
-    matrix="#56B4E9",
+    communication="#C56F9B",
+    matrix="#3897D3",
     vector="#D55E00",
     mixed="#A08C55",
-    other="#9AA3AF",
+    other="#818B98",
     bad="#B3261E",
 )
 DARK: Final = Theme(

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from aggsim.planning.evaluation import Evaluation
 from aggsim.report.format import compared, count, duration, full, memory, number, percent, split_duration
+from aggsim.report.provenance import tile_source
 from aggsim.report.words import TPOT_LABELS
 from aggsim.units import gib, ms, seconds
 
@@ -25,10 +26,24 @@ class Tile:
     share: float | None = None
     ok: bool | None = None
     """Meets its limit or not; None: it has none."""
+    source: str = ""
+    """Who says so, for hover."""
+
+
+_DECIDED_BY = {"TTFT": ("prefill",), "Concurrency": None, "Memory left": ()}
+"""Tile → the passes that decide it; the others are decided by both. None: it is an input, or counted."""
 
 
 def tiles(evaluation: Evaluation) -> list[Tile]:
-    """The eight tiles of the Plan page, in reading order."""
+    """The eight tiles of the Plan page, in reading order, each with its source."""
+    found = []
+    for tile in _tiles(evaluation):
+        passes = _DECIDED_BY.get(tile.label, ("decode", "prefill"))
+        found.append(tile if passes is None else replace(tile, source=tile_source(evaluation, *passes)))
+    return found
+
+
+def _tiles(evaluation: Evaluation) -> list[Tile]:
     return [
         _ttft(evaluation),
         _tpot(evaluation),
@@ -36,7 +51,7 @@ def tiles(evaluation: Evaluation) -> list[Tile]:
             "Output",
             evaluation.output_tokens_per_s,
             "tokens/s",
-            f"prompts {number(evaluation.requests_per_s * evaluation.scenario.input)} tokens/s",
+            f"prompts {number(evaluation.prompt_tokens_per_s)} tokens/s",
             "Generated tokens per second, over the whole deployment.",
         ),
         _rate(
@@ -67,15 +82,27 @@ def _ttft(evaluation: Evaluation) -> Tile:
         value=value,
         unit=unit,
         note=note or "no limit",
-        help="Time to first token: mean over all requests of the burst, waiting for prefill included.",
+        help=f"Time to first token: {_which(evaluation)}, waiting for prefill included.",
         exact=full(ms(evaluation.ttft_s), "ms"),
         share=share,
         ok=ok,
     )
 
 
+def _which(evaluation: Evaluation) -> str:
+    """What of many times is shown."""
+    if evaluation.load is None:
+        return "mean over all requests of the burst"
+    name = evaluation.scenario.percentile
+    return (
+        "mean over all requests"
+        if name == "mean"
+        else f"{name.upper()}, which {name[1:]}% of the requests do not exceed"
+    )
+
+
 def _tpot(evaluation: Evaluation) -> Tile:
-    timing = evaluation.run.timing
+    timing = evaluation.tpot_timing
     other = next(name for name in TPOT_LABELS if name != timing)
     share, ok, note = _limit(evaluation.tpot_s, evaluation.scenario.tpot)
     value, unit = split_duration(evaluation.tpot_s)

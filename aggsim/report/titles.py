@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from aggsim.forward.cost import ForwardCost
 from aggsim.planning.evaluation import Evaluation
+from aggsim.report.charts import ColourBy
 from aggsim.report.format import count, duration, memory, number, percent
+from aggsim.report.provenance import shares
 from aggsim.report.tables import main_bound, passes
 from aggsim.report.timeline_tables import Window
 from aggsim.units import gib
@@ -36,13 +38,18 @@ def memory_use(evaluation: Evaluation) -> str:
     return f"{largest} {number(gib(parts[largest]))} of {memory(use.total)}; {memory(use.available)} left"
 
 
-def operators(name: str, cost: ForwardCost) -> str:
-    """E.g. "Decode: attention takes 41%; 39.6 ms per pass, coloured by what bounds each operator"."""
+def operators(name: str, cost: ForwardCost, by: ColourBy = "bound") -> str:
+    """E.g. "Decode: attention takes 41%; 39.6 ms per pass, coloured by what bounds each operator", or in place of the
+    last part, "39.6 ms per pass: 79% measured, 21% computed"."""
     total = sum(op.total_s for op in cost.ops)
     longest = max(cost.ops, key=lambda op: op.total_s)
     share = longest.total_s / total if total > 0 else 0.0
     length = duration(cost.latency_s)
-    return f"{name}: {longest.name} takes {percent(share)}; {length} per pass, coloured by what bounds each operator"
+    finding = f"{name}: {longest.name} takes {percent(share)}; {length} per pass"
+    if by == "source":
+        return f"{finding}: {', '.join(f'{percent(part)} {word}' for word, part in shares(cost).items())}"
+    known = any(op.bound != "unknown" for op in cost.ops)
+    return f"{finding}, {'coloured by what bounds each operator' if known else 'what bounds it is not known'}"
 
 
 def overview(evaluation: Evaluation) -> str:

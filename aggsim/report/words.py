@@ -6,10 +6,11 @@ import math
 
 from aggsim.planning.evaluation import Evaluation, TriedBatch
 from aggsim.report.format import MISSING, compared, count, duration, memory, number, percent
+from aggsim.report.load_words import load_assumptions, load_name, load_stop_words, load_verdict_words
 from aggsim.scenario import Scenario
 from aggsim.units import seconds
 
-LIMIT_NAMES = {"ttft": "TTFT", "tpot": "TPOT", "memory": "memory"}
+LIMIT_NAMES = {"ttft": "TTFT", "tpot": "TPOT", "memory": "memory", "rate": "the rate"}
 TPOT_LABELS = {"wave": "incl. TTFT", "stepped": "after first token"}
 """What the TPOT of each timing counts: wave spreads TTFT over the output, stepped starts after the first token."""
 
@@ -27,8 +28,8 @@ def scenario_words(evaluation: Evaluation) -> str:
     if evaluation.is_moe:
         shown["EP"] = layout.ep
     parts = [
-        short_model(scenario.model),
-        f"{number(scenario.devices)} × {scenario.device.replace('_', ' ')}",
+        short_model(scenario.model_name),
+        f"{number(scenario.devices)} × {scenario.device_name.replace('_', ' ')}",
         " ".join(f"{name} {size}" for name, size in shown.items()),
         _quantization_words(evaluation),
         f"{number(scenario.input)} → {number(scenario.output)} tokens",
@@ -37,7 +38,9 @@ def scenario_words(evaluation: Evaluation) -> str:
         parts.append(f"{number(scenario.prefix_hit * 100)}% of the prompt cached")
     if scenario.mtp:
         parts.append(f"MTP {scenario.mtp}")
-    if evaluation.asked.batch is not None:
+    if scenario.is_load:
+        parts.append(load_name(scenario))
+    elif evaluation.asked.batch is not None:
         parts.append(f"batch {number(evaluation.asked.batch)}")
     parts += [
         f"{name} ≤ {duration(seconds(limit))}"
@@ -66,6 +69,8 @@ def mode_words(label: str, none: str) -> str:
 def verdict_words(evaluation: Evaluation) -> tuple[str, str]:
     """The verdict in one sentence, and a second one: what stops the next batch size, or what to change."""
     verdict, batch = evaluation.verdict, evaluation.run.batch_size
+    if evaluation.load is not None:
+        return load_verdict_words(evaluation, evaluation.load)
     searched = evaluation.asked.batch is None
     if verdict.ok:
         limits = [evaluation.scenario.ttft, evaluation.scenario.tpot]
@@ -98,6 +103,8 @@ def _slow_advice(limit: str) -> str:
 
 def stop_words(scenario: Scenario, stop: TriedBatch) -> str:
     """Which limit stops a batch size, and by how much: "TPOT stops batch 194: 50.02 ms > 50 ms."; "": none does."""
+    if scenario.is_load:
+        return load_stop_words(scenario, stop)
     batch, limit = f"batch {number(stop.batch_size)}", stop.verdict.limit
     if limit == "memory":
         margin = stop.verdict.margin
@@ -122,6 +129,13 @@ def limit_words(scenario: Scenario, name: str, value_s: float) -> tuple[str, str
     return compared(value_s, seconds(limit_ms)) if limit_ms is not None else (duration(value_s), MISSING)
 
 
+def result_words(evaluation: Evaluation) -> str:
+    """The answer in short: "✓ 3,875 tokens/s, TPOT 49.8 ms, batch 193"."""
+    mark = "✓" if evaluation.verdict.ok else "✗"
+    rate = f"{number(evaluation.output_tokens_per_s)} tokens/s"
+    return f"{mark} {rate}, TPOT {duration(evaluation.tpot_s)}, batch {number(evaluation.run.batch_size)}"
+
+
 def timeline_words(evaluation: Evaluation) -> str:
     """E.g. "3 prefill chunks per prompt; decode starts after 0.42 s; 12% of steps mix both"."""
     timeline, chunks = evaluation.run.timeline, evaluation.run.num_chunks
@@ -140,10 +154,11 @@ def timing_words(evaluation: Evaluation) -> str:
     requests = f"all {number(run.concurrency)} requests arrive at once"
     if run.timing == "wave":
         waves = sum(step.repeat for step in steps if step.prefill_requests)
-        passes = count(sum(step.repeat for step in steps if step.decode_requests), "pass", "passes")
+        passes = sum(step.repeat for step in steps if step.decode_requests)
+        together = f"then decode together in {count(passes, 'pass', 'passes')}, each priced in the middle of the output"
         return (
             f"Assumed, not simulated: {requests}, are prefilled in {count(waves, 'wave')}, "
-            f"then decode together in {passes}, each priced in the middle of the output."
+            f"{together if passes else 'and none decodes'}."
         )
     return (
         f"Simulated: {requests}; {evaluation.scenario.scheduler} decided {count(run.timeline.num_steps, 'step')} "
@@ -168,6 +183,8 @@ def out_of_memory_words(evaluation: Evaluation) -> str | None:
 def assumptions(evaluation: Evaluation) -> list[str]:
     """What these numbers take for granted, one sentence each."""
     scenario, run = evaluation.scenario, evaluation.run
+    if evaluation.load is not None:
+        return load_assumptions(evaluation, evaluation.load)
     middle = scenario.input + scenario.output // 2
     spread = "spreads TTFT over the output tokens" if run.timing == "wave" else "starts after the first token"
     return [

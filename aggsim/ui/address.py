@@ -8,17 +8,17 @@ from urllib.parse import parse_qsl
 import streamlit as st
 
 from aggsim import service
-from aggsim.devices.catalog import load_device
 from aggsim.errors import AggsimError, InputError
-from aggsim.models.catalog import load_model
 from aggsim.planning.evaluation import Evaluation
 from aggsim.planning.resolve import resolve
 from aggsim.scenario import PARAMETER, Scenario
-from aggsim.service_search import is_slow
+from aggsim.scenario_own import is_own
+from aggsim.service_search import takes_long
 from aggsim.share import Decoded, decode_lenient, encode_short
+from aggsim.share_compare import DecodedComparison
 from aggsim.share_search import DecodedSearch
-from aggsim.ui import search_state
-from aggsim.ui.catalog import device_ids, model_ids
+from aggsim.ui import compare_state, freeze, own_link, search_state, shelf
+from aggsim.ui.catalog import device_ids, model_ids, problem
 from aggsim.ui.problems import blamed_field
 
 _WRITTEN = "_address_written"
@@ -50,19 +50,32 @@ def load(page_path: str) -> Scenario:
         return elsewhere
     query = {key: st.query_params.get_all(key) for key in st.query_params}
     problems: list[str] = []
-    decoded: Decoded | DecodedSearch
+    own_link.take(query, problems)
+    decoded: Decoded | DecodedSearch | DecodedComparison
     if page_path == search_state.PAGE:
         searched = search_state.load(query, problems)
         decoded, scenario = searched, searched.question.base
+    elif page_path == compare_state.PAGE:
+        freeze.take(query, problems, is_comparison=True)
+        compared = compare_state.load(query, is_other_page=page_on_screen() not in ("", page_path))
+        decoded, scenario = compared, compared.comparison.current
     else:
+        if compare_state.is_own(query):
+            query = compare_state.without_pins(query)
+        else:
+            freeze.take(query, problems, is_comparison=False)
         decoded = decode_lenient(query)
         scenario = decoded.scenario
     problems += [*map(str, decoded.errors), *decoded.notes]
     if decoded.unknown_keys:
         problems.append(f"unknown: {', '.join(decoded.unknown_keys)}")
-    for key, known in (("model", model_ids()), ("device", device_ids())):
-        given = getattr(scenario, key)
-        if given not in known:
+    known_ids = {"model": model_ids(), "device": device_ids()}
+    for key in shelf.KINDS:
+        given, known = getattr(scenario, key), known_ids[key]
+        if wrong := problem(key, given):
+            problems.append(str(wrong))
+            scenario = scenario.replace(**{key: PARAMETER[key].default})
+        elif not is_own(given) and given not in known:
             near = get_close_matches(given, known, n=3, cutoff=0.3) or known[:3]
             problems.append(str(InputError(key, given, f"an id in the catalog, such as {', '.join(near)}")))
             scenario = scenario.replace(**{key: PARAMETER[key].default})
@@ -75,8 +88,8 @@ def ask(page_path: str, scenario: Scenario) -> Evaluation | None:
 
     Raises AggsimError.
     """
-    if page_path == search_state.PAGE and is_slow(scenario):
-        resolve(scenario, load_model(scenario.model), load_device(scenario.device))
+    if page_path == search_state.PAGE and takes_long(scenario):
+        resolve(scenario, service.find_model(scenario.model), service.find_device(scenario.device))
         return None
     return service.evaluate(scenario)
 
@@ -111,7 +124,14 @@ def forget_problems() -> None:
 
 def write(page_path: str, asked: Scenario) -> None:
     """Make the address bar say what the page shows."""
-    pairs = search_state.pairs(asked) if page_path == search_state.PAGE else _pairs(asked)
+    if page_path == search_state.PAGE:
+        pairs = search_state.pairs(asked)
+    elif page_path == compare_state.PAGE:
+        pairs = compare_state.pairs(asked)
+    else:
+        pairs = freeze.pairs(asked, is_comparison=False) or _pairs(asked)
+    if page_path == own_link.PAGE:
+        pairs |= own_link.pairs(asked)
     st.session_state[_WRITTEN] = (page_path, pairs)
     if st.query_params.to_dict() != pairs:
         st.query_params.from_dict(pairs)

@@ -5,7 +5,9 @@ export default function ({ parentElement, data }) {
   const here = window.location;
   const page = data.base ? data.base.replace(/\/+$/, "") + "/" + data.page : here.origin + here.pathname;
   const link = page + "?" + data.query;
-  button.title = link;
+  button.title = data.hint || link;
+  text.textContent = data.label;
+  parentElement.querySelectorAll("svg").forEach((svg) => { svg.style.display = svg.dataset.icon === data.icon ? "" : "none"; });
   const copyOldWay = () => {
     const area = document.createElement("textarea");
     area.value = link;
@@ -18,7 +20,7 @@ export default function ({ parentElement, data }) {
   button.onclick = async () => {
     let copied = false;
     try { await navigator.clipboard.writeText(link); copied = true; } catch { copied = copyOldWay(); }
-    if (copied) { text.textContent = "Copied ✓"; } else { window.prompt("Copy this link", link); }
-    setTimeout(() => { text.textContent = "Copy link"; }, 1600);
+    if (copied) { text.textContent = data.done; } else { window.prompt("Copy this link", link); }
+    setTimeout(() => { text.textContent = data.label; }, 1600);
   };
 }

@@ -1,4 +1,4 @@
-"""A button that puts the complete link of the page on screen into the clipboard."""
+"""Buttons that put a complete link of the page on screen into the clipboard."""
 
 from __future__ import annotations
 
@@ -19,6 +19,11 @@ def _button() -> Any:
     return st.components.v2.component("aggsim_copy_link", html=html, css=css, js=js)
 
 
-def draw_copy_link(query: str, page_path: str) -> None:
-    """query: the complete one of share.encode; page_path: of the page on screen."""
-    _button()(data={"query": query, "page": page_path, "base": os.environ.get(PUBLIC_URL, "")}, key="copy_link")
+def draw_copy_link(
+    query: str, page_path: str, *, label: str = "Copy link", done: str = "Copied ✓", hint: str = "", icon: str = "link"
+) -> None:
+    """query: the complete one of share.encode; page_path: of the page on screen; hint: for hover, instead of the link;
+    icon: link or frost."""
+    base = os.environ.get(PUBLIC_URL, "")
+    data = {"query": query, "page": page_path, "base": base, "label": label, "done": done, "hint": hint, "icon": icon}
+    _button()(data=data, key=label.lower().replace(" ", "_"), width="content")

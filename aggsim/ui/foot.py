@@ -14,12 +14,14 @@ from aggsim.ui.markdown import plain
 
 
 def draw_foot(evaluation: Evaluation) -> None:
-    """Engine, version, source, assumptions and the equivalent command line."""
+    """Engine, version, who else was asked, assumptions and the equivalent command line."""
     engine = evaluation.engine
     st.divider()
     words, command = st.columns(2, gap="large")
     with words:
-        st.caption(f"**Engine** {plain(engine.name)} {plain(engine.version)} · numbers {plain(engine.source)}")
+        asked = ", chosen by auto" if engine.asked == "auto" else ""
+        why = f" · {plain(engine.fallback)}" if engine.fallback else ""
+        st.caption(f"**Engine** {plain(engine.name)} {plain(engine.version)}{asked}{why}")
         st.caption("\n".join(f"- {plain(sentence)}" for sentence in assumptions(evaluation)))
     with command:
         st.caption("**The same answer on the command line**")
@@ -29,8 +31,8 @@ def draw_foot(evaluation: Evaluation) -> None:
 
 
 def draw_warnings(evaluation: Evaluation) -> None:
-    """What the engine, the model and the workload want the reader to know."""
-    draw_sentences(evaluation.warnings)
+    """What the engine, the model and the workload want the reader to know; why auto fell back says the foot."""
+    draw_sentences([sentence for sentence in evaluation.warnings if sentence != evaluation.engine.fallback])
 
 
 def draw_sentences(warnings: Sequence[str]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from functools import partial
 from html import escape
 from typing import Any
 
@@ -11,10 +12,13 @@ import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 from aggsim.errors import AggsimError, InputError
+from aggsim.parameters_load import USED_BY
 from aggsim.planning.evaluation import Evaluation
 from aggsim.report.format import number
 from aggsim.scenario import GROUPS, PARAMETERS, Parameter, Scenario
+from aggsim.ui import shelf
 from aggsim.ui.catalog import device_ids, engine_ids, is_moe, model_ids
+from aggsim.ui.preset_select import draw_preset
 
 _FILLED = "_form_filled_s"
 _DELIVERY_S = 3.0
@@ -22,6 +26,9 @@ _DELIVERY_S = 3.0
 TOUCHED = "_form_touched"
 """Set by a widget's callback: in this run the form speaks, not the address bar."""
 _WIDE = frozenset({"model", "device", "batch", "law", "scheduler", "max_batched_tokens", "mtp_rates"})
+_WIDE |= {"arrival", "trace", "length_spread", "max_num_seqs"}
+_FOLDED = ("Arrivals", "Advanced")
+_AS_TEXT = ("rates", "law", "spread", "trace")
 EXPERTS = ("ep", "moe_dp", "experts")
 """Fields that mean something to models with routed experts only."""
 _STEPS = {
@@ -37,9 +44,11 @@ _STEPS = {
 
 def fill(scenario: Scenario) -> None:
     """Set every widget to the scenario's value; an empty one stands for auto and none."""
+    shelf.keep("model", [scenario.model])
+    shelf.keep("device", [scenario.device])
     for parameter in PARAMETERS:
         value = getattr(scenario, parameter.key)
-        if parameter.kind in ("rates", "law"):
+        if parameter.kind in _AS_TEXT:
             value = "" if value is None else parameter.format(value)
         elif value == "auto":
             value = None
@@ -66,7 +75,7 @@ def read() -> tuple[Scenario | None, Mapping[str, AggsimError]]:
 
 def _value(parameter: Parameter) -> Any:
     value = st.session_state[parameter.key]
-    if parameter.kind in ("rates", "law"):
+    if parameter.kind in _AS_TEXT:
         return parameter.parse(value) if value.strip() else parameter.check(None)
     return parameter.check("auto" if value is None and "auto" in parameter.choices else value)
 
@@ -80,11 +89,13 @@ def draw(answer: Evaluation | None, errors: Mapping[str, AggsimError]) -> None:
     st.sidebar.html('<div class="aggsim-brand">aggsim<span>LLM serving capacity</span></div>')
     for group in GROUPS:
         fields = [parameter for parameter in shown if parameter.group == group]
-        folded = group == "Advanced"
-        wrong = any(parameter.key in errors for parameter in fields)
+        folded = group in _FOLDED
+        wrong = any(parameter.key in errors for parameter in fields) or (group == "Arrivals" and _is_load())
         if not folded:
             st.sidebar.html(f'<div class="aggsim-group">{group}</div>')
         with st.sidebar.expander(group, expanded=wrong) if folded else st.sidebar:
+            if group == "Workload":
+                draw_preset(_mark_touched)
             _draw_fields(fields, answer, errors)
             if group == "Device and layout" and answer:
                 st.caption(_derived_words(answer))
@@ -96,7 +107,14 @@ def _is_shown(key: str) -> bool:
         return is_moe(st.session_state["model"]) or st.session_state[key] is not None
     if key == "law":
         return st.session_state["engine"] == "linear" or bool(st.session_state[key])
+    if key in USED_BY:
+        return st.session_state["arrival"] in USED_BY[key]
     return True
+
+
+def _is_load() -> bool:
+    """Requests arrive one by one: what there is to say about that is not folded away."""
+    return bool(st.session_state["arrival"] != "burst")
 
 
 def _draw_fields(fields: list[Parameter], answer: Evaluation | None, errors: Mapping[str, AggsimError]) -> None:
@@ -127,9 +145,11 @@ def _draw_field(parameter: Parameter, answer: Evaluation | None) -> None:
     }
     placeholder = _none_words(parameter, answer)
     if options := _options(parameter):
-        # No format_func: Streamlit finds the value again by its label, which must not change between runs.
+        # Streamlit finds the value again by its label, which must not change between runs: only own ids have one.
         index = None if placeholder else 0
-        st.selectbox(options=options, index=index, placeholder=placeholder, **common)
+        kind: shelf.Kind = "model" if parameter.key == "model" else "device"
+        named: dict[str, Any] = {"format_func": partial(shelf.label, kind)} if parameter.key in shelf.KINDS else {}
+        st.selectbox(options=options, index=index, placeholder=placeholder, **named, **common)
     elif parameter.kind == "whole":
         st.number_input(value=None, step=_STEPS.get(parameter.key, 1), format="%d", placeholder=placeholder, **common)
     elif parameter.kind == "number":
@@ -173,6 +193,10 @@ def _derived_words(answer: Evaluation) -> str:
     return words
 
 
+def _mark_touched() -> None:
+    st.session_state[TOUCHED] = True
+
+
 def _touched(key: str) -> None:
     """A change of the model or the engine takes the fields along that no longer apply."""
     st.session_state[TOUCHED] = True
@@ -180,3 +204,5 @@ def _touched(key: str) -> None:
         st.session_state.update(dict.fromkeys(EXPERTS))
     if key == "engine" and st.session_state["engine"] != "linear":
         st.session_state["law"] = ""
+    if key == "arrival":  # Streamlit forgets a widget that is no longer drawn, unless its value is set
+        st.session_state.update({other: st.session_state[other] for other in USED_BY})

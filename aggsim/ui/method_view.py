@@ -19,6 +19,7 @@ from aggsim.report.derivation import FOLLOWED, derivation
 from aggsim.report.format import count, duration
 from aggsim.report.glossary import GLOSSARY, find_terms
 from aggsim.report.method_words import Note
+from aggsim.report.provenance import SOURCE_HELP
 from aggsim.report.roofline_chart import roofline_chart, roofline_title, without_flops_title
 from aggsim.report.rungs import Rung
 from aggsim.report.tables import passes
@@ -26,7 +27,7 @@ from aggsim.report.theme import Theme
 from aggsim.ui.chart import draw_chart
 from aggsim.ui.markdown import plain
 from aggsim.ui.style import asset
-from aggsim.ui.table import draw_csv
+from aggsim.ui.table import draw_csv, explained
 
 NOT_REPORTED = "not reported"
 ROW_PX, MAX_ROWS = 35, 13.5
@@ -98,23 +99,35 @@ def _draw_table(frame: pd.DataFrame, is_reported: bool, name: str) -> None:
         height=int(ROW_PX * min(len(frame) + 1, MAX_ROWS)) + 3,
         placeholder="–" if is_reported else NOT_REPORTED,
         alt=f"{name} operators: their sum, the pass, then the longest first",
-        column_order=[column for column in frame.columns if column != "kernel"],
-        column_config={
-            "operator": text(width=220),
-            "share": st.column_config.ProgressColumn("share of the pass", format="percent", max_value=1.0, width=130),
-            "ms": number("total (ms)", format="%.3f"),
-            "us_per_call": number("per call (µs)", format="%.3f"),
-            "bound": text("bound by", help="What takes longest: memory, communication, matrix or vector units"),
-            "flop_per_byte": number("FLOP/byte", format="%.4g", help="Arithmetic intensity"),
-            "tflop_per_s": number("TFLOP/s", format="%.4g", help="Achieved: operations over time"),
-            "matrix_tflop": number("matrix (TFLOP)", format="%.4g", help="On matrix units, all calls"),
-            "vector_tflop": number("vector (TFLOP)", format="%.4g", help="On vector units, all calls"),
-            "memory_gb": number("memory (GB)", format="%.4g", help="Bytes read and written, all calls"),
-            "exchanged_gb": number("exchanged (GB)", format="%.4g", help="What collectives are given, all calls"),
-            "source": text(help="Where the time comes from"),
-        },
+        column_order=_source_beside_bound([column for column in frame.columns if column != "kernel"]),
+        column_config=explained(
+            frame,
+            {
+                "operator": text(width=220),
+                "share": st.column_config.ProgressColumn(
+                    "share of the pass", format="percent", max_value=1.0, width=130
+                ),
+                "ms": number("total (ms)", format="%.3f"),
+                "us_per_call": number("per call (µs)", format="%.3f"),
+                "bound": text("bound by"),
+                "flop_per_byte": number("FLOP/byte", format="%.4g"),
+                "tflop_per_s": number("TFLOP/s", format="%.4g"),
+                "matrix_tflop": number("matrix (TFLOP)", format="%.4g"),
+                "vector_tflop": number("vector (TFLOP)", format="%.4g"),
+                "memory_gb": number("memory (GB)", format="%.4g"),
+                "exchanged_gb": number("exchanged (GB)", format="%.4g"),
+                "source": text(help="; ".join(f"**{word}**: {meaning}" for word, meaning in SOURCE_HELP.items())),
+            },
+        ),
     )
     draw_csv(frame, f"aggsim-operators-{name.lower()}.csv")
+
+
+def _source_beside_bound(columns: list[str]) -> list[str]:
+    """In sight on a narrow screen, where the last columns are scrolled to."""
+    columns.remove("source")
+    columns.insert(columns.index("bound") + 1, "source")
+    return columns
 
 
 def _draw_roofline(name: str, cost: ForwardCost, evaluation: Evaluation, device: DeviceSpec, theme: Theme) -> None:

@@ -20,7 +20,10 @@ def page_list() -> list[StreamlitPage]:
         st.Page("pages/plan.py", title="Plan", icon=":material/speed:", default=True),
         st.Page("pages/timeline.py", title="Timeline", icon=":material/view_timeline:"),
         st.Page("pages/search.py", title="Search", icon=":material/travel_explore:"),
+        st.Page("pages/compare.py", title="Compare", icon=":material/compare_arrows:"),
+        st.Page("pages/catalog.py", title="Catalog", icon=":material/inventory_2:"),
         st.Page("pages/method.py", title="Method", icon=":material/function:"),
+        st.Page("pages/accuracy.py", title="Accuracy", icon=":material/target:"),
     ]
 
 

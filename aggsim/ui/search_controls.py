@@ -12,7 +12,7 @@ from aggsim.report.format import number
 from aggsim.report.words import mode_words
 from aggsim.scenario import PARAMETER
 from aggsim.scenario_search import ALL, OPEN, WITHOUT_ALL, Value
-from aggsim.ui import form, search_state
+from aggsim.ui import form, search_state, shelf
 from aggsim.ui.catalog import device_ids, is_moe
 from aggsim.ui.markdown import plain
 
@@ -52,7 +52,9 @@ def _draw_axis(key: str, name: str) -> None:
         st.caption(f"**{parameter.label}.** {parameter.help}")
         options = _options(key, chosen)
         if key == "device":
-            st.multiselect("Values to try", options, key=widget, on_change=_vary, args=(key, widget))
+            st.multiselect(
+                "Values to try", options, key=widget, format_func=_device, on_change=_vary, args=(key, widget)
+            )
         else:
             st.pills("Values to try", options, selection_mode="multi", key=widget, on_change=_vary, args=(key, widget))
         st.caption(_hint(key))
@@ -86,10 +88,14 @@ def _words(key: str, chosen: Sequence[Value]) -> str:
 
 def _word(key: str, value: Value) -> str:
     if value == ALL or key == "device":
-        return str(value).replace("_", " ")
+        return _device(value).replace("_", " ")
     if isinstance(value, int):
         return number(value)
     return mode_words(value, "16 bit" if key == "attention" else "unquantized")
+
+
+def _device(value: Value) -> str:
+    return shelf.label("device", str(value))
 
 
 def _hint(key: str) -> str:

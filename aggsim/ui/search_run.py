@@ -9,7 +9,7 @@ from aggsim.planning.search_result import SearchResult
 from aggsim.report.format import count, duration, number
 from aggsim.scenario_search import SearchQuestion
 from aggsim.service import SearchJob
-from aggsim.service_search import is_slow
+from aggsim.service_search import takes_long
 from aggsim.ui.markdown import plain
 
 _POLL_S = 0.3
@@ -45,7 +45,7 @@ def search_result(question: SearchQuestion) -> SearchResult | None:
 
     Raises AggsimError as service.search does.
     """
-    if not is_slow(question.base):
+    if not takes_long(question.base):
         return service.search(question)
     jobs = _jobs()
     if jobs.job is not None and jobs.job.question != question:
@@ -65,9 +65,10 @@ def _draw_start(jobs: _Jobs, question: SearchQuestion) -> None:
     words, button = st.columns([5, 1], vertical_alignment="center")
     with words:
         if job is None:
+            engine = f"Engine {plain(question.base.engine)} takes its time for every pass"
+            why = "Arrivals are simulated step by step" if question.base.is_load else engine
             st.info(
-                f"Engine {plain(question.base.engine)} takes its time for every pass: this search works in the "
-                "background, shows each layout as it is done, and can be cancelled.",
+                f"{why}: this search works in the background, shows each layout as it is done, and can be cancelled.",
                 icon=":material/hourglass_top:",
             )
         elif job.error:

@@ -15,10 +15,12 @@ import streamlit as st
 from aggsim.errors import InputError
 from aggsim.planning.deployment import MAX_LOAD
 from aggsim.scenario import PARAMETER, Parameter, Scenario
+from aggsim.scenario_own import is_own
 from aggsim.scenario_search import ALL, LAYOUT_AXES, OPEN, SearchQuestion, Value
 from aggsim.share import query_of
 from aggsim.share_search import DecodedSearch, decode_search_lenient, encode_search, encode_search_short
-from aggsim.ui.catalog import device_ids
+from aggsim.ui import shelf
+from aggsim.ui.catalog import device_ids, problem
 
 PAGE = "search"
 """Path of the page whose links may list several values."""
@@ -47,9 +49,15 @@ def load(query: Mapping[str, list[str]], problems: list[str]) -> DecodedSearch:
                 problems.append(str(error))
     decoded = decode_search_lenient(rest)
     axes = decoded.question.varied
-    if unknown := [device for device in axes.get("device", ()) if device not in (*device_ids(), ALL)]:
-        problems.append(str(InputError("device", ", ".join(map(str, unknown)), "ids in the catalog")))
+    asked = [str(device) for device in axes.get("device", ())]
+    broken = {device: found for device in asked if (found := problem("device", device))}
+    unknown = [device for device in asked if not is_own(device) and device not in (*device_ids(), ALL)]
+    if unknown:
+        problems.append(str(InputError("device", ", ".join(unknown), "ids in the catalog")))
+    if broken or unknown:
+        problems += map(str, broken.values())
         axes = {key: values for key, values in axes.items() if key != "device"}
+    shelf.keep("device", map(str, axes.get("device", ())))
     st.session_state[_AXES] = dict(axes)
     return decoded
 

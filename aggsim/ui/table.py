@@ -2,12 +2,32 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from functools import partial
+from typing import Any
+
 import pandas as pd
 import streamlit as st
 
-_FIRST = ["mark", "batch_size", "concurrency", "ttft", "tpot", "token/s", "token/s/device", "stopped_by"]
+from aggsim.report.columns import HELP
+from aggsim.ui.download import csv_text, offer_table
+
+_FIRST = [
+    *("mark", "batch_size", "concurrency", "ttft", "tpot", "token/s", "token/s/device"),
+    *("prompt token/s", "requests/s", "stopped_by"),
+]
+_THREE_DECIMALS = ("ttft", "tpot", "token/s", "token/s/device", "prompt token/s", "requests/s")
 MAX_ROWS = 500
 """Shown on screen; the CSV has all."""
+
+
+def explained(frame: pd.DataFrame, config: Mapping[str, Any]) -> dict[str, Any]:
+    """The configuration of a table's columns, each with what it means; help given there stays."""
+    found: dict[str, Any] = {}
+    for name in frame.columns:
+        column = config.get(name) or st.column_config.Column()
+        found[name] = column | {"help": column.get("help") or HELP.get(name)}
+    return found
 
 
 def draw_result_table(frame: pd.DataFrame, file_name: str) -> None:
@@ -19,14 +39,11 @@ def draw_result_table(frame: pd.DataFrame, file_name: str) -> None:
         hide_index=True,
         column_order=order,
         height=min(36 * (len(shown) + 1), 360),
-        column_config={
-            "mark": st.column_config.TextColumn("", help="✓: the answer shown above", width=30),
-            "ttft": st.column_config.NumberColumn(help="Mean time to first token (ms)", format="%.3f"),
-            "tpot": st.column_config.NumberColumn(help="Mean time per output token (ms)", format="%.3f"),
-            "token/s": st.column_config.NumberColumn(help="Output tokens per second", format="%.3f"),
-            "token/s/device": st.column_config.NumberColumn(help="Output tokens per second and device", format="%.3f"),
-            "stopped_by": st.column_config.TextColumn(help="The limit that this batch size breaks"),
-        },
+        column_config=explained(
+            shown,
+            dict.fromkeys(_THREE_DECIMALS, st.column_config.NumberColumn(format="%.3f"))
+            | {"mark": st.column_config.TextColumn("", width=30)},
+        ),
     )
     draw_csv(frame, file_name)
 
@@ -38,7 +55,9 @@ def draw_step_table(frame: pd.DataFrame, file_name: str) -> None:
         frame.head(MAX_ROWS),
         hide_index=True,
         height=min(36 * (len(frame) + 1), 360),
-        column_config=dict.fromkeys((name for name in frame.columns if name.endswith("_ms")), milliseconds),
+        column_config=explained(
+            frame, dict.fromkeys((name for name in frame.columns if name.endswith("_ms")), milliseconds)
+        ),
     )
     if len(frame) > MAX_ROWS:
         st.caption(f"First {MAX_ROWS} of {len(frame):,} rows; the CSV has all of them.")
@@ -47,9 +66,10 @@ def draw_step_table(frame: pd.DataFrame, file_name: str) -> None:
 
 def draw_csv(frame: pd.DataFrame, file_name: str) -> None:
     """Download of a table, full precision."""
+    offer_table(frame, file_name)
     st.download_button(
         "Download CSV",
-        frame.to_csv(index=False),
+        partial(csv_text, frame),
         file_name,
         "text/csv",
         key=f"csv-{file_name}",

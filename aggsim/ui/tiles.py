@@ -25,12 +25,12 @@ def draw_headline(sentence: str, more: str) -> None:
 
 
 def draw_tiles(tiles: list[Tile], theme: Theme) -> None:
-    """A grid of tiles; hover tells the exact number and what it means."""
+    """A grid of tiles; hover tells the exact number, what it means and who says so."""
     st.html(f'<div class="aggsim-tiles" role="list">{"".join(_tile(tile, theme) for tile in tiles)}</div>')
 
 
 def _tile(tile: Tile, theme: Theme) -> str:
-    hover = escape(f"{tile.exact}\n{tile.help}", quote=True)
+    hover = escape("\n".join(filter(None, (tile.exact, tile.help, tile.source))), quote=True)
     colour = f' style="color:{theme.bad}"' if tile.ok is False else ""
     bar = ""
     if tile.share is not None:

@@ -17,6 +17,7 @@ FILES = {
     "transformers-5.13.1.dist-info/METADATA": "Metadata-Version: 2.1\nName: transformers\nVersion: 5.13.1\n",
     "tensor_cast/__init__.py": "",
     "tensor_cast/device.py": 'DeviceProfile(name="TEST_DEVICE")\n',
+    "tensor_cast/transformers/builtin_model/moe.py": 'model_type="qwen3_moe"\nmodel_type="deepseek_v3"\n',
     "tensor_cast/core/__init__.py": "",
     "tensor_cast/core/quantization/__init__.py": "",
     "tensor_cast/core/quantization/datatypes.py": """

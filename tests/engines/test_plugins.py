@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+
+from aggsim.engines.linear import LinearForward
+from aggsim.engines.plugins import PluginForward
+from aggsim.errors import EngineError
+from aggsim.scenario import LinearLaw
+from tests.factories import make_group
 
 ROOT = Path(__file__).parent.parent.parent
 MODULE = '''
@@ -88,7 +96,14 @@ def test_a_package_brings_an_engine(packages: Packages) -> None:
     row = packages.engines()["one_second"]
     assert row == {"engine": "one_second", "version": "7 (thirdparty 1.2)", "available": True, "reason": ""}
     answer = json.loads(packages.aggsim("evaluate", "engine=one_second&batch=4&output=11&tpot=none", "--json"))
-    assert answer["engine"] == {"name": "one_second", "version": "7 (thirdparty 1.2)", "source": "fitted"}
+    assert answer["engine"] == {
+        "name": "one_second",
+        "version": "7 (thirdparty 1.2)",
+        "source": "fitted",
+        "asked": "one_second",
+        "fallback": None,
+        "shares": {"prefill": {"fitted": 1.0}, "decode": {"fitted": 1.0}},
+    }
     assert answer["scenario"]["engine"] == "one_second"
     assert answer["decode_latency_ms"] == 1000
 
@@ -147,3 +162,13 @@ def test_names_are_not_taken_over(packages: Packages) -> None:
     assert engines["one_second"]["reason"] == "another 1.2 and thirdparty 1.2 both bring an engine of this name"
     assert "another way than lower-case" in engines["Loud-Name"]["reason"]
     assert "(thirdparty" not in packages.aggsim("evaluate", "engine=analytic&batch=1")
+
+
+@pytest.mark.parametrize("changes", [{"source": "guessed"}, {"bound": "luck"}])
+def test_a_source_that_nobody_knows_is_refused(changes: dict[str, str]) -> None:
+    """It would have no word and no colour on screen."""
+    cost = LinearForward(law=LinearLaw(fixed_s=1.0), dp=1).cost((make_group(),))
+    odd = dataclasses.replace(cost, ops=(dataclasses.replace(cost.ops[0], **changes),))
+    forward = PluginForward(name="odd", forward=SimpleNamespace(cost=lambda _: odd), warnings=())
+    with pytest.raises(EngineError, match=f"engine odd: {next(iter(changes.values()))} is no source and no bound"):
+        forward.cost((make_group(),))

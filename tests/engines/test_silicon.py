@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from aggsim.devices.catalog import device_ids, load_device
+from aggsim.devices.package import PACKAGE_DEVICES
 from aggsim.engines import choose_engine
 from aggsim.engines.analytic import AnalyticEngine
 from aggsim.engines.base import EngineOptions, ForwardModel
@@ -108,7 +109,8 @@ def test_every_label_is_mapped_or_known_not_to_be() -> None:
     assert set(LINEAR_FORMATS) == set(LINEAR_MODES) - {"w4a8_static", "w4a8_dynamic", "mxfp4"}
     assert set(EXPERT_FORMATS) <= set(LINEAR_MODES)
     assert set(KV_CACHE_FORMATS) == set(ATTENTION_MODES) - {"int8"}
-    assert set(SYSTEMS) == {name for name in device_ids() if load_device(name).vendor == "nvidia"}
+    ours = {name for name in device_ids() if load_device(name).vendor == "nvidia"}
+    assert set(SYSTEMS) == ours | {entry.device_id for entry in PACKAGE_DEVICES.values()}
 
 
 # --- what is covered ---
@@ -175,9 +177,14 @@ def test_a_framework_without_tables(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_systems_and_models_of_the_package() -> None:
     systems = {entry.system: entry for entry in silicon_systems()}
     assert set(SYSTEMS.values()) <= set(systems)
-    assert all(systems[system].backends == ("vllm", "sglang", "trtllm") for system in SYSTEMS.values())
-    assert systems["h100_pcie"].backends == ()
-    assert systems["gb300"].device_id is None
+    every = ("vllm", "sglang", "trtllm")
+    assert all(systems[SYSTEMS[name]].backends == every for name in device_ids() if name in SYSTEMS)
+    assert {name: systems[name].backends for name in PACKAGE_DEVICES} == {
+        **dict.fromkeys(("a100_pcie", "a30", "h100_pcie", "l4"), ()),
+        "b60": ("vllm",),
+        "gb300": every,
+    }
+    assert systems["gb300"].device_id == "GB300_288G"
     assert systems["h200_sxm"].source.endswith("systems/h200_sxm.yaml")
     models = {entry.model_id for entry in silicon_models()}
     assert len(models) == len(silicon_models()) > 80
@@ -519,3 +526,40 @@ def test_speed() -> None:
     priced = time.perf_counter()
     print(f"\nsilicon: {1e3 * (bound - start):.0f} ms to bind, {1e6 * (priced - bound) / 512:.0f} µs a new shape")
     assert priced > bound > start
+
+
+def seconds_of(forward: SiliconForward, kernel: str, batch: tuple[RequestGroup, ...]) -> tuple[int, float]:
+    """Calls of the operators of one kind and their time."""
+    ops = [op for op in forward.cost(batch).ops if op.kernel == kernel]
+    return sum(op.calls for op in ops), sum(op.total_s for op in ops)
+
+
+@needs_package
+def test_all_reduces_of_latent_attention_under_vllm_are_counted_once() -> None:
+    forward = bind(LATENT, layout=ParallelLayout(tp=8, moe_tp=8))
+    assert any("counted once" in text for text in forward.warnings)
+    calls, _ = seconds_of(forward, "all_reduce", (decode(8, 1000),))
+    assert calls == 2 * load_model(LATENT).num_layers
+    assert not any("counted once" in text for text in bind(LATENT).warnings), "data-parallel attention"
+
+
+@needs_package
+def test_norms_over_all_heads_exchange_their_variances() -> None:
+    asked: dict[str, Any] = {"device": "H200_SXM_141G"}
+    several = bind("MiniMaxAI/MiniMax-M2.5", layout=ParallelLayout(tp=4, moe_tp=4), **asked)
+    calls, _ = seconds_of(several, "all_reduce", (decode(8, 1000),))
+    assert calls == load_model("MiniMaxAI/MiniMax-M2.5").num_layers + 1
+    assert any("norms of queries and keys" in text for text in several.warnings)
+    assert not any("norms of queries" in text for text in bind(MOE, layout=ParallelLayout(tp=4, ep=4)).warnings)
+
+
+@needs_package
+@pytest.mark.slow
+def test_vllm_on_blackwell_runs_the_all_reduce_that_tensorrt_llm_measured() -> None:
+    batch = (decode(16, 1000),)
+    here, there = (
+        seconds_of(bind(DENSE, "B200_SXM_180G", ParallelLayout(tp=8), backend=name), "all_reduce", batch)
+        for name in ("vllm", "trtllm")
+    )
+    assert here == there
+    assert here[1] / here[0] < 15e-6

@@ -38,6 +38,9 @@ W8A8 = Quantization(linear="w8a8_dynamic", experts="w8a8_dynamic")
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     home = tmp_path / "checkout"
     (home / "tensor_cast").mkdir(parents=True)
+    families = home / "tensor_cast/transformers/builtin_model"
+    families.mkdir(parents=True)
+    (families / "qwen3_moe.py").write_text('ModelProfile(\n    model_type="qwen3_moe",\n)\n')
     (home / "tensor_cast/device.py").write_text('DeviceProfile(\n    name="TEST_DEVICE",\n    name="H100_SXM_80G")\n')
     for name in ("PYTHON", "WORKERS", "MEMORY_GIB", "IDLE_S", "START_S", "SHAPE_S"):
         monkeypatch.delenv(f"AGGSIM_TENSOR_CAST_{name}", raising=False)
@@ -64,7 +67,8 @@ def started(home: Path) -> int:
 class TestAvailability:
     def test_here(self, engine: TensorCastEngine, home: Path) -> None:
         assert engine.availability() is None
-        assert not (home / "probes").exists()  # no process was started to find out
+        assert (home / "probes").read_text() == "1"
+        assert started(home) == 0
 
     @pytest.mark.parametrize(
         ("name", "value", "reason"),
@@ -100,7 +104,7 @@ class TestAvailability:
     def test_limits(self, home: Path) -> None:
         environment = {"AGGSIM_TENSOR_CAST_HOME": str(home)}
         assert Settings.read(environment).limits == Limits(
-            workers=2, memory_gib=16, idle_s=300, start_s=120, shape_s=300
+            workers=2, memory_gib=16, idle_s=300, start_s=300, shape_s=300
         )
         asked = environment | {"AGGSIM_TENSOR_CAST_WORKERS": "5", "AGGSIM_TENSOR_CAST_IDLE_S": "0.5"}
         assert Settings.read(asked).limits == Limits(workers=5, idle_s=0.5)
@@ -134,6 +138,7 @@ class TestSupport:
     @pytest.mark.parametrize(
         ("question", "reason"),
         [
+            ({"model": "openai/gpt-oss-20b"}, "TensorCast has no profile of gpt_oss: it would not shard the experts"),
             ({"device": "H200_SXM_141G"}, "TensorCast has no device H200_SXM_141G, only H100_SXM_80G, TEST_DEVICE"),
             ({"layout": ParallelLayout(tp=3)}, "tp: allowed is a divisor of the 32 attention heads of"),
             ({"quantization": Quantization(linear="nvfp4", experts="fp8")}, "TensorCast has no nvfp4, only none, w8a1"),
@@ -158,7 +163,12 @@ class TestSupport:
 
     def test_a_python_without_torch(self, engine: TensorCastEngine, home: Path) -> None:
         (home / "torch").write_text("missing")
-        assert self.why_not(engine) == "its Python has no torch"
+        reason = f"its Python {sys.executable} has no torch"
+        assert engine.availability() == reason
+        assert engine.version == ""
+        assert self.why_not(engine) == reason
+        (home / "torch").write_text("2.9.1")  # installed meanwhile
+        assert engine.availability() is None
 
     @pytest.mark.usefixtures("home")
     def test_a_python_that_cannot_run_the_worker(self, tmp_path: Path) -> None:

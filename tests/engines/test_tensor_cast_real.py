@@ -1,10 +1,11 @@
 """The real TensorCast, where AGGSIM_TENSOR_CAST_HOME names a checkout: recorded passes and a recorded search.
 
-    pytest -m "tensor_cast and not slow"    48 passes, one search: minutes
-    pytest -m tensor_cast                   all 174 passes, both recorded searches without chunks: an hour
+    pytest -n 2 -m "tensor_cast and not slow"    48 passes, one search: minutes
+    pytest -n 2 -m tensor_cast                   all 174 passes, both recorded searches without chunks: an hour
 
-Activation memory is not in this comparison: TensorCast knows tensors by id(), so what it says depends on what the
-process did before. The engine makes it forget; the recording did not.
+Of memory, weights and KV cache are exact, and what activations leave. What TensorCast says of activations depends on
+where its objects lie in the process (it goes by id()): the same pass differs by up to 0.5% of the device from one
+process to another, and in 22 of the recordings the estimate was negative and is kept as 0.
 """
 
 from __future__ import annotations
@@ -17,10 +18,12 @@ from typing import Any
 import pytest
 
 from aggsim import service
+from aggsim.errors import EngineError
 from aggsim.planning.forward_request import ForwardRequest
 from aggsim.report.json_form import forward_json
 from aggsim.report.rows import result_row
 from aggsim.scenario import Scenario
+from aggsim.units import GIB
 
 FOLDER = Path(__file__).parents[1] / "golden"
 PASSES = [json.loads(line) for line in (FOLDER / "forward_tensorcast.jsonl").read_text().splitlines()]
@@ -56,7 +59,16 @@ def test_recorded_pass(row: dict[str, Any]) -> None:
     assert answer["ops"].keys() == row["ops"].keys()
     for name, recorded in row["ops"].items():
         assert answer["ops"][name] == pytest.approx(recorded, rel=EXACT), name
-    assert answer["available_gb"] == pytest.approx(row["available_gb"], abs=0.01 * row["total_gb"])
+    left, recorded_left = (found["available_gb"] + found["activation_gb"] for found in (answer, row))
+    assert left == pytest.approx(recorded_left, rel=EXACT)
+    if row["activation_gb"] > 0:
+        assert answer["activation_gb"] == pytest.approx(row["activation_gb"], abs=0.01 * row["total_gb"])
+
+
+def test_a_family_without_a_profile_is_refused() -> None:
+    scenario = Scenario(model="openai/gpt-oss-20b", device="TEST_DEVICE", devices=8, tp=8, engine="tensor_cast")
+    with pytest.raises(EngineError, match="TensorCast has no profile of gpt_oss"):
+        service.evaluate(scenario)
 
 
 def recorded_search(search: dict[str, Any], row: dict[str, Any]) -> Any:
@@ -86,6 +98,8 @@ def test_recorded_search(case: dict[str, Any], row: dict[str, Any]) -> None:
     assert found.engine.name == "tensor_cast"
     for name in ("batch_size", "concurrency", "max_batched_tokens", "prefill_num_chunks"):
         assert answer[name] == row[name], name
-    for name in ("ttft", "tpot", "token/s", "weight_GB", "kv_cache_GB"):
+    for name in ("ttft", "tpot", "token/s"):
         assert answer[name] == pytest.approx(row[name], abs=1.001e-3), name
-    assert answer["avail_GB"] == pytest.approx(row["avail_GB"], abs=0.01 * 64)
+    assert found.memory.weight / GIB == pytest.approx(row["weight_GB"], abs=1.001e-3)
+    assert found.memory.kv_cache / GIB == pytest.approx(row["kv_cache_GB"], abs=1.001e-3)
+    assert found.memory.available == pytest.approx(row["avail_GB"] * GIB, abs=0.01 * found.memory.total)

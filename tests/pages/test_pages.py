@@ -7,6 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from aggsim import service
+from aggsim.parameters_load import USED_BY
 from aggsim.report.format import number
 from aggsim.scenario import PARAMETERS, Parameter, Scenario
 from aggsim.share import decode, encode
@@ -54,7 +55,8 @@ def test_the_timeline_of_chunks_says_how_steps_mix(open_app: Open) -> None:
 @pytest.mark.parametrize("page", PAGES)
 @pytest.mark.parametrize("parameter", [p for p in PARAMETERS if p.choices], ids=lambda p: p.key)
 def test_every_choice_is_answered_or_explained(open_app: Open, parameter: Parameter, page: str) -> None:
-    app = open_app(f"model={MOE}&batch=4&output=64", page)
+    arrival = USED_BY.get(parameter.key, ("burst",))[0]
+    app = open_app(f"model={MOE}&batch=4&output=64&rate=2&seeds=1&arrival={arrival}", page)
     for choice in parameter.choices:
         app.enter(parameter.key, None if choice == "auto" else choice)
         explained = "Showing the last valid scenario" in app.warnings
@@ -164,7 +166,7 @@ def test_the_form_says_what_auto_came_to(open_app: Open) -> None:
 
 def test_every_field_has_a_tooltip(open_app: Open) -> None:
     app = open_app(f"model={MOE}")
-    assert app.fields == {p.key for p in PARAMETERS} - {"law"}
+    assert app.fields == {p.key for p in PARAMETERS} - {"law"} - set(USED_BY)
     assert all(
         widget.help for kind in (app.test.number_input, app.test.selectbox, app.test.text_input) for widget in kind
     )
