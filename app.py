@@ -2,6 +2,7 @@
 
 import streamlit as st
 
+from aggsim.ui import late
 from aggsim.ui.frame import draw_frame
 from aggsim.ui.navigation import in_app, page_list
 from aggsim.ui.style import asset
@@ -10,5 +11,7 @@ st.set_page_config(page_title="aggsim", page_icon=asset("icon.svg"), layout="wid
 
 page = st.navigation(page_list(), position="top")
 with in_app():
+    late.begin()
     draw_frame(page.url_path)
     page.run()
+    late.finish()

@@ -1,4 +1,4 @@
-"""A search in a thread of its own: watched from outside, and stopped for good when it is cancelled."""
+"""Searches and explanations in threads of their own: watched from outside, and stopped for good when cancelled."""
 
 from __future__ import annotations
 
@@ -12,14 +12,15 @@ from typing import Any
 from aggsim.devices.spec import DeviceSpec
 from aggsim.errors import AggsimError
 from aggsim.models.spec import ModelSpec
+from aggsim.planning.explain import Explanation
 from aggsim.planning.search import Outcome, ranked
 from aggsim.planning.search_result import SearchResult
 from aggsim.scenario import Scenario
 from aggsim.scenario_search import SearchQuestion
 from aggsim.service_executors import Executor, Watch
-from aggsim.service_search import Question, search
+from aggsim.service_search import Question, explain, search
 
-__all__ = ["SearchJob", "start_search"]
+__all__ = ["ExplanationJob", "SearchJob", "start_search"]
 
 _log = logging.getLogger(__name__)
 
@@ -115,6 +116,44 @@ class SearchJob(Watch):
             self.error = f"The search ended by an error: {str(error).splitlines()[-1]}"
         finally:
             self._end_s = time.monotonic()
+
+
+class ExplanationJob(Watch):
+    """What limits a scenario and what would help: first on its own device, which is quick, then on others too."""
+
+    def __init__(self, scenario: Scenario) -> None:
+        super().__init__()
+        self.scenario = scenario
+        self.answers: list[Explanation] = []
+        """So far, the fullest last."""
+        self.error: str | None = None
+        """What ended it, in a sentence; None: nothing, so far."""
+        self._thread = threading.Thread(target=self._work, name="explain", daemon=True)
+        self._thread.start()
+
+    @property
+    def is_running(self) -> bool:
+        return self._thread.is_alive()
+
+    def cancel(self) -> None:
+        """Stop before the next pass."""
+        self.cancelled.set()
+
+    def join(self, timeout_s: float | None = None) -> None:
+        """Wait for the end of all work."""
+        self._thread.join(timeout_s)
+
+    def _work(self) -> None:
+        try:
+            for other_devices in (False, True):
+                self.answers.append(explain(self.scenario, other_devices=other_devices, watch=self))
+        except CancelledError:
+            pass
+        except AggsimError as error:
+            self.error = str(error)
+        except RuntimeError as error:
+            _log.exception("The explanation of %s ended", self.scenario.model)
+            self.error = f"The explanation ended by an error: {str(error).splitlines()[-1]}"
 
 
 def start_search(

@@ -12,6 +12,7 @@ from aggsim.models.spec import ModelSpec
 from aggsim.planning.deployment import Load, SizingResult, smallest_deployments
 from aggsim.planning.explain import Explanation
 from aggsim.planning.explain import explain as explain_scenario
+from aggsim.planning.resolve import Deployment
 from aggsim.planning.search import LayoutTask, Outcome, answer_layout, layout_tasks, ranked
 from aggsim.planning.search_result import Rejected, SearchResult
 from aggsim.scenario import Scenario
@@ -66,18 +67,24 @@ def explain(
     model: ModelSpec | None = None,
     devices: Devices | None = None,
     other_devices: bool = True,
+    watch: Watch | None = None,
 ) -> Explanation:
     """What limits a scenario, and what single changes would buy; other_devices: also on the vendor's other devices.
 
-    Raises AggsimError as evaluate does.
+    watch hears of every pass and may end the work (CancelledError passes through). Raises AggsimError as evaluate does.
     """
     own = _specs((scenario.device,), devices)
     specs = own | (_specs((*device_ids(), *(devices or ())), devices) if other_devices else {})
     vendor = own[scenario.device].vendor
     specs = {device_id: spec for device_id, spec in specs.items() if spec.vendor == vendor}
 
+    report = (watch or Watch()).count_pass
+
+    def watched(deployment: Deployment) -> WatchedForward:
+        return WatchedForward(forward=bind(deployment), report=report)
+
     def compute() -> Explanation:
-        return explain_scenario(scenario, model or find_model(scenario.model), specs, bind)
+        return explain_scenario(scenario, model or find_model(scenario.model), specs, watched)
 
     key = _key(Explanation, scenario, model, specs, question=scenario)
     return kept(Explanation, key, compute, wait=not is_slow(scenario))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import Future, ThreadPoolExecutor, wait
+from functools import partial
 from html import escape
 
 import pandas as pd
@@ -16,14 +17,13 @@ from aggsim.report.engines_charts import differences_chart
 from aggsim.report.theme import Theme
 from aggsim.service_engines import ask_engine, is_slow_engine, other_engines
 from aggsim.ui.chart import draw_chart
-from aggsim.ui.jump import is_waiting
+from aggsim.ui.late import State, later
 from aggsim.ui.markdown import plain
 from aggsim.ui.style import asset
 from aggsim.ui.table import draw_csv
 
 PANEL = "engines-panel"
 _WORK = "_engines_work"
-_POLL_S = 0.5
 _PATIENCE_S = 0.4
 """What is done by then is drawn with the page."""
 
@@ -46,8 +46,14 @@ def draw_engines(evaluation: Evaluation, theme: Theme) -> None:
         st.html(f"<style>{asset('engines.css')}</style>")
         work = _work(evaluation)
         wait(work.values(), _PATIENCE_S)
-        busy = [name for name, future in work.items() if not future.done()]
-        st.fragment(run_every=_POLL_S if busy else None)(_body)(evaluation, work, len(busy), theme)
+        state = _state(work)
+        later(partial(_state, work), state)
+        st.fragment(_body)(evaluation, work, theme)
+
+
+def _state(work: Work) -> State:
+    num_done = sum(future.done() for future in work.values())
+    return num_done, num_done < len(work)
 
 
 def _work(evaluation: Evaluation) -> Work:
@@ -74,11 +80,9 @@ def _work(evaluation: Evaluation) -> Work:
     return work
 
 
-def _body(evaluation: Evaluation, work: Work, were_busy: int, theme: Theme) -> None:
-    """Polls while engines work; the page is drawn once more when one has answered."""
+def _body(evaluation: Evaluation, work: Work, theme: Theme) -> None:
+    """A fragment: its switches cost no run of the page."""
     busy = [name for name, future in work.items() if not future.done()]
-    if is_waiting() or len(busy) < were_busy:
-        st.rerun()
     done = {name: future for name, future in work.items() if future.done() and not future.cancelled()}
     if busy:
         st.caption(f":material/hourglass_top: Asking {plain(', '.join(busy))} …")

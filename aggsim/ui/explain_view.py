@@ -2,82 +2,70 @@
 
 from __future__ import annotations
 
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+from functools import partial
 
 import streamlit as st
 
-from aggsim import service
-from aggsim.errors import AggsimError
 from aggsim.planning.explain import Explanation
 from aggsim.report import explain_charts as charts
 from aggsim.report import explain_words as words
 from aggsim.report.theme import Theme
 from aggsim.scenario import Scenario
+from aggsim.service_jobs import ExplanationJob
 from aggsim.ui.chart import draw_clickable
-from aggsim.ui.jump import PLAN, TIMELINE, is_waiting, open_scenario
+from aggsim.ui.jump import PLAN, TIMELINE, open_scenario
+from aggsim.ui.late import Kept, State, later
 from aggsim.ui.markdown import plain
 
-_WORK = "_explain_work"
 _SHOWN = "_explain_shown"
-_POLL_S = 0.5
 _PATIENCE_S = 0.25
 """What is done by then is drawn with the page."""
 
-Work = dict[bool, "Future[Explanation]"]
-"""Without and with the vendor's other devices, which may take much longer the first time."""
 
-
-@st.cache_resource(show_spinner=False)
-def _worker() -> ThreadPoolExecutor:
-    """One for all sessions: reruns stay quick."""
-    return ThreadPoolExecutor(1, thread_name_prefix="explain")
+@st.cache_resource(scope="session", on_release=Kept.cancel, show_spinner=False)
+def _kept() -> Kept[ExplanationJob]:
+    """A closed tab stops its work."""
+    return Kept()
 
 
 def draw_explanation(asked: Scenario, theme: Theme) -> None:
     """asked: whose answer is on screen; its batch size is found anew where it gives one."""
-    kept: tuple[Scenario, Work] | None = st.session_state.get(_WORK)
-    if kept is None or kept[0] != asked:
-        if kept is not None:
-            for future in kept[1].values():
-                future.cancel()
-        work = {others: _worker().submit(service.explain, asked, other_devices=others) for others in (False, True)}
-        st.session_state[_WORK] = (asked, work)
-    else:
-        work = kept[1]
-    wait(work.values(), _PATIENCE_S)
-    is_busy = not work[True].done()
-    polls: list[bool] | None = [] if is_busy else None
-    st.fragment(run_every=_POLL_S if is_busy else None)(_panel)(asked, work, polls, theme)
+    job = _kept().of(asked, ExplanationJob)
+    job.join(_PATIENCE_S)
+    slot = st.empty()
+
+    def draw(state: State) -> None:
+        with slot.container():
+            _draw(job, state, theme)
+
+    state = _state(job)
+    draw(state)
+    later(partial(_state, job), state, draw)
 
 
-def _panel(asked: Scenario, work: Work, polls: list[bool] | None, theme: Theme) -> None:
-    """Polls while the work goes on; the page is drawn once more when it has ended.
+def _state(job: ExplanationJob) -> State:
+    is_busy = job.is_running  # asked first: what has ended has all its answers
+    return len(job.answers), is_busy
 
-    polls: None where nothing was left to wait for, else one entry for every time it was drawn: the first is part of the
-    page's own run, which nothing may cut short.
-    """
-    is_busy = not work[True].done()
-    if is_waiting() or (polls and not is_busy):
-        st.rerun()
-    if polls is not None:
-        polls.append(is_busy)
-    done = work[True] if not is_busy else work[False]
-    if not done.done() or done.cancelled():
-        st.caption(":material/hourglass_top: Working out what stops it and what would help …")
+
+def _draw(job: ExplanationJob, state: State, theme: Theme) -> None:
+    num_answers, is_busy = state
+    if not num_answers:
+        if is_busy:
+            st.caption(":material/hourglass_top: Working out what stops it and what would help …")
+        elif job.error:
+            st.caption(f"What would help is not known: {plain(job.error)}")
         return
-    try:
-        explanation = done.result()
-    except AggsimError as error:
-        st.caption(f"What would help is not known: {plain(str(error))}")
-        return
+    explanation = job.answers[num_answers - 1]
+    stage = f"-{num_answers}" if is_busy else ""  # in one run a key may be used once
     stops, chart = st.columns([2, 3], gap="large")
     with stops:
-        _draw_stops(asked, explanation, is_busy)
+        _draw_stops(job.scenario, explanation, stage)
     with chart:
-        _draw_changes(explanation, theme)
+        _draw_changes(explanation, theme, stage)
 
 
-def _draw_stops(asked: Scenario, explanation: Explanation, is_busy: bool) -> None:
+def _draw_stops(asked: Scenario, explanation: Explanation, stage: str) -> None:
     st.markdown("**What stops it**")
     st.markdown(f"{plain(words.what_stops(explanation))} {plain(words.what_is_behind(explanation))}")
     binding = explanation.binding
@@ -86,49 +74,51 @@ def _draw_stops(asked: Scenario, explanation: Explanation, is_busy: bool) -> Non
         st.button(
             f"See batch {binding.stop.batch_size:,} in Timeline",
             help=f"Opens the timeline of that batch size{step}.",
-            key="explain-timeline",
+            key=f"explain-timeline{stage}",
             icon=":material/view_timeline:",
             on_click=open_scenario,
             args=(asked.replace(batch=binding.stop.batch_size), TIMELINE),
         )
     lines = words.without_gain(explanation)
-    if is_busy:
+    if stage:
         lines.append("Other devices are still being tried …")
     if lines:
         with st.expander("Tried without help, or impossible"):
             st.caption("\n".join(f"- {plain(line)}" for line in lines))
 
 
-def _draw_changes(explanation: Explanation, theme: Theme) -> None:
+def _draw_changes(explanation: Explanation, theme: Theme, stage: str) -> None:
     frame = charts.changes_frame(explanation)
     if not len(frame):
         st.markdown(f"**{plain(words.title(explanation).partition(';')[0])}**")
         return
     chart = charts.changes_chart(frame, theme, words.title(explanation))
     st.session_state[_SHOWN] = explanation
-    draw_clickable(chart, charts.SELECTION, "explain-changes", _open_clicked)
+    clicked = f"explain-changes{stage}"
+    draw_clickable(chart, charts.SELECTION, clicked, partial(_open_clicked, clicked))
     names = dict(zip(frame["change"], frame["row"], strict=True))
-    st.session_state["explain-open"] = None
+    opened = f"explain-open{stage}"
+    st.session_state[opened] = None
     st.selectbox(
         "Open a change",
         list(names),
-        key="explain-open",
+        key=opened,
         placeholder="Open one of them on Plan (or click its bar)",
         label_visibility="collapsed",
         help="Shows the scenario with that one change on Plan.",
         on_change=_open_named,
-        args=(explanation, names),
+        args=(opened, explanation, names),
     )
 
 
-def _open_named(explanation: Explanation, names: dict[str, int]) -> None:
-    name = st.session_state["explain-open"]
+def _open_named(key: str, explanation: Explanation, names: dict[str, int]) -> None:
+    name = st.session_state[key]
     if name in names:
         _open(explanation, names[name])
 
 
-def _open_clicked() -> None:
-    chosen = st.session_state["explain-changes"]["selection"].get(charts.SELECTION) or []
+def _open_clicked(key: str) -> None:
+    chosen = st.session_state[key]["selection"].get(charts.SELECTION) or []
     if chosen:
         _open(st.session_state[_SHOWN], int(chosen[0]["row"]))
 

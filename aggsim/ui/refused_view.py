@@ -34,7 +34,8 @@ def _draw(reasons: Mapping[str, str], sources: Mapping[str, str], noun: str) -> 
         return
     with st.expander(f"{count(len(reasons), noun)} that cannot be used yet, and why"):
         columns = {
-            "entry": st.column_config.TextColumn(noun, width=290),
-            "reason": st.column_config.TextColumn(width=520),
+            "entry": st.column_config.TextColumn(noun, width=290, help=f"As the package calls the {noun}."),
+            "reason": st.column_config.TextColumn(width=520, help="What is missing, in one sentence."),
+            "source": st.column_config.TextColumn(help="The package, and its version, that brings it along."),
         }
         st.dataframe(refused_frame(reasons, sources), hide_index=True, column_config=columns)

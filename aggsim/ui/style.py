@@ -1,4 +1,4 @@
-"""Our stylesheet, and how files beside the modules are read."""
+"""Our stylesheet, what keeps the browser's history in order, and how files beside the modules are read."""
 
 from __future__ import annotations
 
@@ -17,3 +17,4 @@ def asset(name: str) -> str:
 def draw_style() -> None:
     """Once a run, before anything else is drawn."""
     st.html(f"<style>{asset('style.css')}</style>")
+    st.html(f"<script>{asset('history.js')}</script>", unsafe_allow_javascript=True)

@@ -43,19 +43,6 @@ class Screen:
         self.page.locator(f"{CHART} :is(svg, canvas).marks").first.wait_for(timeout=60_000)
         assert self.page.locator('[data-testid="stException"]').count() == 0
 
-    def wait_until_idle(self) -> None:
-        """No run, that of a polling fragment included, for two seconds on end."""
-        self.settle()
-        self.page.wait_for_function(
-            """() => {
-                const app = document.querySelector('[data-testid="stApp"]'), now = performance.now()
-                if (!app || app.dataset.testScriptState !== "notRunning" || !window._idle_s) window._idle_s = now
-                return now - window._idle_s > 2000
-            }""",
-            polling=20,
-            timeout=60_000,
-        )
-
     def field(self, label: str) -> Any:
         return self.page.locator(f'input[aria-label="{label}"]')
 
@@ -116,9 +103,7 @@ def test_a_deep_link_to_the_second_page_of_a_fresh_server(server: str, browser: 
     for name, value in result_row(service.evaluate(changed)).items():
         assert row[name] == str(value)
 
-    # Back and forth: the form follows the browser's own buttons. What would help is drawn first: the run that ends its
-    # polling must not meet the step back.
-    screen.wait_until_idle()
+    # Back and forth: the form follows the browser's own buttons.
     screen.page.go_back()
     screen.wait_for("3 prefill chunks per prompt")
     assert screen.field("Output length (tokens)").input_value() == "300"

@@ -52,7 +52,6 @@ def test_from_a_search_link_to_a_row_to_plan(server: str, browser: Any) -> None:
     screen.page.wait_for_url("**/search?tp=**")
     screen.wait_for(search_headline(result))
     assert screen.query == {"tp": "1,2,4,8", "tpot": "40", "engine": "analytic"}
-    screen.wait_until_idle()  # a run that still writes the address would take the step back with it
     screen.page.go_back()
     screen.wait_for(f"at batch {number(second.best.batch_size)}")
     screen.context.close()
