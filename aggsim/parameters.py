@@ -238,7 +238,7 @@ def _row(key: str, kind: Kind, group: Group, label: str, default: Any, text: str
 
 
 _ONE_TO_4096: dict[str, Any] = {"minimum": 1, "maximum": 4096, "unit": "devices"}
-_LENGTH: dict[str, Any] = {"minimum": 1, "maximum": 1_000_000, "unit": "tokens"}
+_LENGTH = _ONE_TO_4096 | {"maximum": 1_000_000, "unit": "tokens"}
 _LIMIT: dict[str, Any] = {"maximum": 1e9, "above_minimum": True, "unit": "ms",
                           "none_word": "none", "none_help": "no limit"}
 
@@ -276,8 +276,7 @@ PARAMETERS: Final[tuple[Parameter, ...]] = (
     _row("attention", "choice", "Model", "KV cache", "none",
          "Number format of the KV cache. 8 bits hold twice the context of the model's own 16 (none).",
          choices=ATTENTION_MODES),
-    _row("input", "whole", "Workload", "Input length", 3500,
-         "Tokens of one prompt.", **_LENGTH),
+    _row("input", "whole", "Workload", "Input length", 3500, "Tokens of one prompt.", **_LENGTH),
     _row("output", "whole", "Workload", "Output length", 1500,
          "Tokens generated for one request, the first one included.", **_LENGTH),
     _row("batch", "whole", "Workload", "Batch size", None,
@@ -311,6 +310,10 @@ PARAMETERS: Final[tuple[Parameter, ...]] = (
     _row("law", "law", "Advanced", "Law of your own", None,
          "Step time and memory as fitted to your own benchmark, for engine linear: name:value pairs joined by commas.",
          none_word="none", none_help="no law"),
+    _row("corrections", "choice", "Advanced", "Corrections", "auto",
+         "Engine analytic: whether the known mistakes of the original's arithmetic are corrected. auto: none on Ascend "
+         "and TEST_DEVICE, where the answer equals the original; all on every other device.",
+         choices=("auto", "none", "all")),
     _row("scheduler", "choice", "Advanced", "Scheduler", "decode_first_with_slack",
          "How one step is shared. decode_first_with_slack: the original. chunked_prefill: vLLM v1. prefill_first: vLLM "
          "v0. static_batch: one batch after the other. All but the first need an arrival other than burst.",

@@ -139,6 +139,7 @@ class Scenario:
     engine: str = _DEFAULT["engine"]
     backend: str = _DEFAULT["backend"]
     law: LinearLaw | None = _DEFAULT["law"]
+    corrections: str = _DEFAULT["corrections"]
     scheduler: str = _DEFAULT["scheduler"]
     timing: str = _DEFAULT["timing"]
     rules: str = _DEFAULT["rules"]

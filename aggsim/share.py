@@ -3,7 +3,8 @@
     v=1&model=Qwen/Qwen3-32B&device=H200_SXM_141G&devices=8&tp=auto&…
 
 A full link carries every field, in table order, so that it outlives a change of a default; only an absent key takes the
-default. None is a word: auto, or none for a limit. Of a repeated key the last counts, as in Streamlit.
+default. In a full link that does not name them, corrections are auto with engine auto and none with any other: so it was
+before there were any. None is a word: auto, or none for a limit. Of a repeated key the last counts, as in Streamlit.
 """
 
 from __future__ import annotations
@@ -81,6 +82,8 @@ def decode_lenient(query: Query, base: Scenario | None = None) -> Decoded:
         return Decoded(scenario=base, errors=(error,))
     values: dict[str, Any] = {}
     errors: list[InputError] = []
+    if {"v", "engine", "rules"} <= given.keys():
+        given.setdefault("corrections", [_unsaid_corrections(given["engine"][-1].strip())])
     version = given.pop("v", [VERSION])
     if version[-1].strip() != VERSION:
         errors.append(InputError("v", shown(version[-1]), f"{VERSION}, the version of links this aggsim reads"))
@@ -107,7 +110,11 @@ def decode_lenient(query: Query, base: Scenario | None = None) -> Decoded:
 def to_json(scenario: Scenario) -> dict[str, Any]:
     """A scenario as JSON values, in table order: null for None, a list of rates, an object for a law. Of a burst
     without the fields that only other arrivals look at."""
-    values = {p.key: getattr(scenario, p.key) for p in PARAMETERS if p.key == "law" or not _is_silent(p, scenario)}
+    values = {
+        p.key: getattr(scenario, p.key)
+        for p in PARAMETERS
+        if p.key in ("law", "corrections") or not _is_silent(p, scenario)
+    }
     values["mtp_rates"] = list(scenario.mtp_rates)
     values["law"] = asdict(scenario.law) if scenario.law else None
     return values
@@ -176,8 +183,16 @@ def _spelling(parameter: Parameter, scenario: Scenario) -> str:
 
 
 def _is_silent(parameter: Parameter, scenario: Scenario) -> bool:
-    """A law is mentioned only where there is one, and how requests arrive where they do not come in a burst."""
+    """A law is mentioned only where there is one, corrections where they are not what is taken for granted, and how
+    requests arrive where they do not come in a burst."""
     if parameter.kind == "law":
         return scenario.law is None
+    if parameter.key == "corrections":
+        return scenario.corrections == _unsaid_corrections(scenario.engine)
     is_default = getattr(scenario, parameter.key) == parameter.default
     return parameter.group == "Arrivals" and is_default and not (scenario.is_load and scenario.uses(parameter.key))
+
+
+def _unsaid_corrections(engine: str) -> str:
+    """What a full link means that says nothing of them."""
+    return "auto" if engine == "auto" else "none"

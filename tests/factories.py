@@ -20,6 +20,7 @@ RESOLVED: dict[str, Any] = {
     "batch": 16,
     "max_batched_tokens": 14_000,
     "engine": "analytic",
+    "corrections": "none",
     "timing": "wave",
 }
 """What the default scenario lacks to be complete."""
@@ -119,6 +120,7 @@ def scenarios(draw: st.DrawFn, *, complete: bool = False) -> Scenario:
     if complete:
         values["engine"] = draw(st.sampled_from(["analytic", "linear" if values["law"] else "silicon"]))
         values["law"] = values["law"] if values["engine"] == "linear" else None
+        values["corrections"] = draw(st.sampled_from(["none", "all"]))
         values["timing"] = draw(st.sampled_from(["wave", "stepped"]))
         limits = [key for key in ("ttft", "tpot") if draw(st.booleans())]
         return Scenario(**{**values, **dict.fromkeys(limits)})

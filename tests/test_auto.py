@@ -179,3 +179,13 @@ def test_a_second_process_never_loads_the_package() -> None:
     )
     assert done.stderr == ""
     assert done.stdout.split() == ["silicon", repr(answer.ttft_s), "False"]
+
+
+def test_the_roofline_is_corrected_where_the_original_knows_no_device() -> None:
+    ascend = service.evaluate(Scenario(device="ATLAS_800_A3_752T_128G_DIE", engine="analytic", batch=4))
+    assert ascend.scenario.corrections == "none"
+    h200 = Scenario(engine="analytic", batch=4)
+    answers = {name: service.evaluate(h200.replace(corrections=name)) for name in ("auto", "none", "all")}
+    assert answers["auto"].scenario == answers["all"].scenario
+    assert answers["none"].prefill.latency_s > answers["all"].prefill.latency_s
+    assert service.evaluate(answers["none"].scenario).prefill == answers["none"].prefill

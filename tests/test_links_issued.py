@@ -19,7 +19,7 @@ V1 = (
 )
 V1_SCENARIO = Scenario(
     tp=4, dp=2, ep=1, moe_dp=1, linear="fp8", experts="fp8", batch=373, max_batched_tokens=14_000, engine="analytic",
-    timing="wave",
+    corrections="none", timing="wave",
 )  # fmt: skip
 V1_FROZEN = (
     "1,aggsim:0.1.0,inputs:60f86941,sum:11a0d08a;engine:analytic,version:2,model:f7b15097,device:185e67dd,verdict:ok,"

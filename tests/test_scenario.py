@@ -75,6 +75,7 @@ def test_defaults() -> None:
         "engine": "auto",
         "backend": "vllm",
         "law": None,
+        "corrections": "auto",
         "scheduler": "decode_first_with_slack",
         "timing": "auto",
         "rules": "current",

@@ -70,6 +70,8 @@ def test_a_short_link_comes_back_as_it_was(scenario: Scenario) -> None:
 def test_a_complete_link_is_whole(scenario: Scenario) -> None:
     keys = [pair.partition("=")[0] for pair in encode(scenario).split("&")]
     known = {key for key, p in PARAMETER.items() if p.group != "Arrivals"} - (set() if scenario.law else {"law"})
+    if scenario.corrections == ("auto" if scenario.engine == "auto" else "none"):
+        known -= {"corrections"}
     arrivals = {key for key, p in PARAMETER.items() if p.group == "Arrivals"}
     if scenario.is_load:
         known |= {key for key in arrivals if scenario.uses(key)}
@@ -265,7 +267,10 @@ def test_ten_thousand_random_links() -> None:
 def test_json_comes_back_as_it_was(scenario: Scenario) -> None:
     text = json.dumps(to_json(scenario), allow_nan=False)
     assert from_json(json.loads(text)) == scenario
-    named = {key for key, _, _ in (pair.partition("=") for pair in encode(scenario).split("&"))} | {"law"}
+    named = {key for key, _, _ in (pair.partition("=") for pair in encode(scenario).split("&"))} | {
+        "law",
+        "corrections",
+    }
     assert list(json.loads(text)) == [key for key in PARAMETER if key in named]
 
 
@@ -323,3 +328,12 @@ def test_json_nested_deeply_is_only_a_bad_value() -> None:
         nested = [nested]
     with pytest.raises(InputError, match=r"^devices: .a list. is not possible"):
         from_json({"devices": nested})
+
+
+def test_corrections_are_said_where_they_are_not_what_an_older_link_means() -> None:
+    for engine, unsaid in (("auto", "auto"), ("analytic", "none"), ("silicon", "none")):
+        for corrections in ("auto", "none", "all"):
+            scenario = make_scenario(engine=engine, corrections=corrections)
+            assert ("corrections=" in encode(scenario)) == (corrections != unsaid)
+            assert decode(encode(scenario)).scenario == scenario
+            assert from_json(to_json(scenario)) == scenario

@@ -24,7 +24,7 @@ class PackageDevice:
     vector_fp32: float
     """Operations per second of the vector units, of the vendor's data sheet."""
     vector_half: float
-    """In BF16 and FP16."""
+    """In BF16 and FP16: 4 times that on GA100, twice on Hopper, Blackwell and Xe2, once on Ada."""
 
 
 def _entry(device_id: str, vendor: str, fp32: float, half: float) -> PackageDevice:
@@ -73,7 +73,8 @@ def load_package_device(device_id: str) -> DeviceSpec:
     return DeviceSpec(
         device_id=device_id,
         vendor=entry.vendor,
-        source=f"{package_title()}, systems/{system.name}; the vector units of the vendor's data sheet. Efficiencies, "
+        source=f"{package_title()}, systems/{system.name}; vector units: single precision of the vendor's data sheet, "
+        "half precision by the architecture's ratio (GA100 4, Hopper, Blackwell and Xe2 2, Ada 1). Efficiencies, "
         "static costs and link latencies are starting values; the grid is wide enough for any scenario.",
         mma_ops_per_s={dtype: float(gpu[field]) for dtype, field in MMA_FIELDS.items() if field in gpu},
         gp_ops_per_s={"fp32": entry.vector_fp32, "bf16": entry.vector_half, "fp16": entry.vector_half},

@@ -19,6 +19,7 @@ __all__ = [
     "AUTO_ORDER",
     "AUTO_VENDORS",
     "BULK_ENGINES",
+    "CORRECTED_ENGINES",
     "ENGINES",
     "LABEL_ONLY_ENGINES",
     "Ask",
@@ -71,6 +72,8 @@ LABEL_ONLY_ENGINES = ("linear",)
 """Know nothing of model and device, which only label the answer: any layout is taken as given."""
 BULK_ENGINES = ("analytic", "linear")
 """Price a thousand shapes in one call for little more than one."""
+CORRECTED_ENGINES = ("analytic",)
+"""Know EngineOptions.corrections."""
 
 
 def engine_names() -> tuple[str, ...]:

@@ -1,8 +1,7 @@
 """Every clean measured row predicted by an engine, and the errors summed up.
 
 An engine is asked with the options that a Scenario gives it, so that its errors are those of the answers on Plan.
-`corrected` is engine analytic with all of CORRECTIONS: what it takes over from the original for the sake of equality,
-such as experts that run one by one, no server does.
+`uncorrected` is engine analytic without CORRECTIONS, as the original would answer.
 """
 
 from __future__ import annotations
@@ -22,7 +21,6 @@ from aggsim.devices.catalog import load_device
 from aggsim.engines import ForwardModel, load_engine
 from aggsim.engines.silicon_collectives import has_joint_qk_norm
 from aggsim.errors import AggsimError, EngineError
-from aggsim.forward.corrections import CORRECTIONS
 from aggsim.models.catalog import load_model
 from aggsim.planning.accuracy_fit import overheads_of
 from aggsim.planning.closed_loop import ClosedLoop, GridPrices, LoopTimes, Overheads, predict
@@ -44,8 +42,8 @@ __all__ = [
     "worker_pool",
 ]
 
-PRICED = ("silicon", "analytic", "corrected")
-"""What is predicted with: two engines as they are, and engine analytic with all corrections."""
+PRICED = ("silicon", "analytic", "uncorrected")
+"""What is predicted with: two engines as they answer, and engine analytic with corrections=none."""
 ENGINE_NAMES = (*PRICED, "auto")
 """What is scored; auto is silicon where it answers, else analytic."""
 RESERVED_SHARE = 0.1
@@ -174,16 +172,16 @@ def groups_of(rows: Sequence[Measurement]) -> list[list[Measurement]]:
 
 def _bind(row: Measurement, priced: str) -> ForwardModel:
     """The deployment of a row; its lengths and users play no part in that."""
-    engine, corrections = ("analytic", frozenset(CORRECTIONS)) if priced == "corrected" else (priced, frozenset[str]())
+    engine, corrections = ("analytic", "none") if priced == "uncorrected" else (priced, "auto")
     asked = row.scenario(engine).replace(batch=None, input=1, output=1, max_batched_tokens=None, reserved_gib=0.0)
-    return _bound(asked, corrections)
+    return _bound(asked.replace(corrections=corrections))
 
 
 @functools.lru_cache(maxsize=8)
-def _bound(scenario: Scenario, corrections: frozenset[str]) -> ForwardModel:
+def _bound(scenario: Scenario) -> ForwardModel:
     deployment = resolve(scenario, load_model(scenario.model), load_device(scenario.device))
     reserved_bytes = RESERVED_SHARE * deployment.device.memory_bytes
-    options = replace(deployment.options, reserved_bytes=reserved_bytes, corrections=corrections)
+    options = replace(deployment.options, reserved_bytes=reserved_bytes)
     return deployment.engine.bind(
         deployment.model, deployment.device, deployment.layout, deployment.quantization, options
     )

@@ -65,7 +65,7 @@ def neighbours(evaluation: Evaluation) -> ErrorBar | None:
     architecture = load_model(scenario.model).architecture
     ranked = []
     for row in load_measurements():
-        times = None if row.suspect_mtp else times_of(evaluation.engine.name, row)
+        times = None if row.suspect_mtp else times_of(_priced(evaluation), row)
         if times is None or GENERATION.get(row.system) != GENERATION[str(system)]:
             continue
         if row.model != scenario.model and load_model(row.model).architecture != architecture:
@@ -81,6 +81,12 @@ def neighbours(evaluation: Evaluation) -> ErrorBar | None:
         ttft=_range([times.ttft_ms / row.measured.ttft_ms - 1 for _, _, row, times in near]),
         tpot=_range([times.tpot_ms / row.measured.tpot_ms - 1 for _, _, row, times in near]),
     )
+
+
+def _priced(evaluation: Evaluation) -> str:
+    """Under which name the predictions of the engine are kept."""
+    name = evaluation.engine.name
+    return "uncorrected" if name == "analytic" and evaluation.scenario.corrections == "none" else name
 
 
 def _distance(row: Measurement, system: str, evaluation: Evaluation) -> float:

@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from aggsim.devices.spec import DeviceSpec
-from aggsim.engines import BULK_ENGINES, LABEL_ONLY_ENGINES, Ask, ask_engine, choose_engine, not_asked
+from aggsim.engines import (
+    BULK_ENGINES,
+    CORRECTED_ENGINES,
+    LABEL_ONLY_ENGINES,
+    Ask,
+    ask_engine,
+    choose_engine,
+    not_asked,
+)
 from aggsim.engines.base import Engine, EngineOptions, ForwardModel
 from aggsim.errors import InputError
+from aggsim.forward.corrections import CORRECTIONS
 from aggsim.forward.layout import layout_problem
 from aggsim.models.spec import ModelSpec
 from aggsim.scenario import ParallelLayout, Quantization, Scenario
@@ -17,7 +26,7 @@ from aggsim.units import bytes_of_gib, gib
 __all__ = ["Deployment", "resolve"]
 
 INT8_VENDORS = ("ascend", "huawei", "test")
-"""Where W8A8 is what people deploy, whether or not the device could do FP8."""
+"""Where W8A8 is what people deploy, whether or not the device could do FP8; also whose devices the original knows."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,6 +85,9 @@ def resolve(scenario: Scenario, model: ModelSpec, device: DeviceSpec, ask: Ask =
         law=scenario.law,
     )
     engine, fallback = choose_engine(scenario.engine, model, device, layout, quantization, options, ask)
+    corrections = _corrections(scenario, device)
+    if corrections == "all" and engine.name in CORRECTED_ENGINES:
+        options = replace(options, corrections=frozenset(CORRECTIONS))
     settled = scenario.replace(
         tp=layout.tp,
         dp=layout.dp,
@@ -84,6 +96,7 @@ def resolve(scenario: Scenario, model: ModelSpec, device: DeviceSpec, ask: Ask =
         linear=quantization.linear,
         experts=quantization.experts,
         engine=engine.name,
+        corrections=corrections,
     )
     return Deployment(
         asked=scenario,
@@ -146,6 +159,14 @@ def _quantization(scenario: Scenario, model: ModelSpec, device: DeviceSpec) -> Q
     else:
         linear = experts = "fp8" if device.mma_ops_per_s.get("fp8") else "none"
     return Quantization(linear=linear, experts=scenario.experts or experts, attention=scenario.attention)
+
+
+def _corrections(scenario: Scenario, device: DeviceSpec) -> str:
+    """none or all. Where the original can be asked too, its figures are the default; elsewhere what is measured is
+    nearer to the corrected ones (the Accuracy page shows both)."""
+    if scenario.corrections != "auto":
+        return scenario.corrections
+    return "none" if device.vendor.lower() in INT8_VENDORS else "all"
 
 
 def _ignored(scenario: Scenario, model: ModelSpec) -> list[str]:

@@ -25,7 +25,7 @@ TimesOf = Callable[[str, Measurement], Times | None]
 ENGINE_TITLES = {
     "silicon": "silicon",
     "analytic": "analytic",
-    "corrected": "analytic, all corrections",
+    "uncorrected": "analytic, no corrections",
     "auto": "auto",
     "label": "AIConfigurator, label formats",
     "native": "AIConfigurator, checkpoint's formats",

@@ -184,7 +184,7 @@ def assumptions(evaluation: Evaluation) -> list[str]:
     """What these numbers take for granted, one sentence each."""
     scenario, run = evaluation.scenario, evaluation.run
     if evaluation.load is not None:
-        return load_assumptions(evaluation, evaluation.load)
+        return [*load_assumptions(evaluation, evaluation.load), *_corrected(evaluation)]
     middle = scenario.input + scenario.output // 2
     spread = "spreads TTFT over the output tokens" if run.timing == "wave" else "starts after the first token"
     return [
@@ -192,4 +192,11 @@ def assumptions(evaluation: Evaluation) -> list[str]:
         f"Timing {run.timing}: TPOT {spread}; the other definition is shown beside it.",
         f"Decode passes are priced in the middle of the output, at {number(middle)} tokens of context.",
         f"{number(scenario.reserved_gib)} GiB per device are reserved for the serving software.",
+        *_corrected(evaluation),
     ]
+
+
+def _corrected(evaluation: Evaluation) -> list[str]:
+    if evaluation.engine.name != "analytic" or evaluation.scenario.corrections != "all":
+        return []
+    return ["Known mistakes of the original's arithmetic are corrected; corrections=none answers as TensorCast does."]
