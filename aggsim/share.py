@@ -3,8 +3,8 @@
     v=1&model=Qwen/Qwen3-32B&device=H200_SXM_141G&devices=8&tp=auto&…
 
 A full link carries every field, in table order, so that it outlives a change of a default; only an absent key takes the
-default. In a full link that does not name them, corrections are auto with engine auto and none with any other: so it was
-before there were any. None is a word: auto, or none for a limit. Of a repeated key the last counts, as in Streamlit.
+default. Where a full link does not name them, corrections are auto with engine auto and none with any other, as before
+there were any. None is a word: auto, or none for a limit. Of a repeated key the last counts, as in Streamlit.
 """
 
 from __future__ import annotations
