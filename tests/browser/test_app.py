@@ -149,6 +149,7 @@ def test_a_wrong_field_dims_the_last_answer(server: str, browser: Any) -> None:
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.slow
 def test_screenshots(server: str, browser: Any, theme: str) -> None:
     ARTIFACTS.mkdir(exist_ok=True)
     for size in ((1280, 720), (1920, 1600)):

@@ -111,6 +111,7 @@ def test_a_file_of_50_mb_is_refused_and_the_text_is_kept(server: str, browser: A
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.slow
 def test_screenshots(server: str, browser: Any, theme: str) -> None:
     ARTIFACTS.mkdir(exist_ok=True)
     for width, height in ((1280, 720), (1920, 1200)):

@@ -125,6 +125,7 @@ def test_one_scenario_is_frozen_and_a_changed_result_is_told(server: str, browse
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.slow
 def test_screenshots(server: str, browser: Any, theme: str) -> None:
     ARTIFACTS.mkdir(exist_ok=True)
     query = (

@@ -120,6 +120,7 @@ def test_a_slow_search_is_watched_and_cancelled(browser: Any, tmp_path: Path) ->
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.slow
 def test_screenshots(server: str, browser: Any, theme: str) -> None:
     ARTIFACTS.mkdir(exist_ok=True)
     for width, height in ((1280, 720), (1920, 2000)):
