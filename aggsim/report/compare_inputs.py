@@ -14,7 +14,7 @@ from aggsim.scenario import PARAMETERS, Parameter
 from aggsim.scenario_own import named
 from aggsim.units import seconds
 
-__all__ = ["entry_names", "input_rows"]
+__all__ = ["entry_names", "input_rows", "told_apart"]
 
 SEARCHED = "searched"
 _SETTLED = ("tp", "dp", "ep", "moe_dp", "linear", "experts", "engine")
@@ -42,13 +42,13 @@ def entry_names(entries: Sequence[Entry]) -> list[str]:
 
 def _name_parts(key: str, entries: Sequence[Entry]) -> list[str]:
     if key in _IDS:
-        names = _names([getattr(entry.settled, key) for entry in entries])
-        return [short_model(name) for name in names] if key == "model" else names
+        names = told_apart([getattr(entry.settled, key) for entry in entries])
+        return [short_model(name) if key == "model" else name.replace("_", " ") for name in names]
     return [_name_part(key, entry) for entry in entries]
 
 
-def _names(ids: Sequence[str]) -> list[str]:
-    """Of models or devices; of different own ones with one name, the later ones are numbered."""
+def told_apart(ids: Sequence[str]) -> list[str]:
+    """Names of models or devices by their ids; of different own ones with one name, the later ones are numbered."""
     same: dict[str, list[str]] = {}
     names = []
     for entry_id in ids:
@@ -57,7 +57,7 @@ def _names(ids: Sequence[str]) -> list[str]:
         if entry_id not in known:
             known.append(entry_id)
         position = known.index(entry_id)
-        names.append((f"{name} ({position + 1})" if position else name).replace("_", " "))
+        names.append(f"{name} ({position + 1})" if position else name)
     return names
 
 
@@ -84,7 +84,8 @@ def _differing(entries: Sequence[Entry]) -> list[tuple[Parameter, tuple[Cell, ..
             continue
         cells = tuple(_input_cell(parameter, entry) for entry in entries)
         if parameter.key in _IDS:
-            cells = tuple(Cell(text=name) for name in _names([getattr(e.settled, parameter.key) for e in entries]))
+            names = told_apart([getattr(entry.settled, parameter.key) for entry in entries])
+            cells = tuple(Cell(text=name.replace("_", " ")) for name in names)
         known = {
             cell.text
             for cell, entry in zip(cells, entries, strict=True)
