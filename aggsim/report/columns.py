@@ -72,7 +72,7 @@ HELP: Final[dict[str, str]] = {
     "per_device": "Output tokens per second, divided by all devices.",
     "prompt_tokens_per_s": f"Prompt tokens per second, cached ones included, {_RATE}.",
     "requests_per_s": f"Finished requests per second, {_RATE}.",
-    "behind": "Distance to the best layout.",
+    "behind": "Distance to the best layout, in percent.",
     "batch": "Requests that one replica serves at once.",
     "memory_left_gib": "Free memory per device in the tightest priced pass.",
     "reason": "Why there is no answer.",
