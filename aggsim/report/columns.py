@@ -31,7 +31,8 @@ HELP: Final[dict[str, str]] = {
     "percentage_breakdowns(p)": "What bounds the prefill pass: percent of memory, communication, matrix and vector.",
     "percentage_breakdowns(d)": "What bounds the decode pass: percent of memory, communication, matrix and vector.",
     "requests/s": f"Finished requests per second, {_RATE}.",
-    "prompt token/s": f"Prompt tokens per second, cached ones included, {_RATE}.",
+    "prompt tokens/s": f"Prompt tokens per second, cached ones included, {_RATE}.",
+    "asked requests/s": f"Requests that arrive per second, {_RATE}.",
     "stopped_by": "The limit that this batch size breaks; empty: none.",
     # The steps of the scheduler.
     "step": "Number of the first step of this row.",

@@ -13,10 +13,10 @@ from aggsim.report.columns import HELP
 from aggsim.ui.download import csv_text, offer_table
 
 _FIRST = [
-    *("mark", "batch_size", "concurrency", "ttft", "tpot", "token/s", "token/s/device"),
-    *("prompt token/s", "requests/s", "stopped_by"),
+    *("mark", "asked requests/s", "batch_size", "concurrency", "ttft", "tpot", "token/s", "token/s/device"),
+    *("prompt tokens/s", "requests/s", "stopped_by"),
 ]
-_THREE_DECIMALS = ("ttft", "tpot", "token/s", "token/s/device", "prompt token/s", "requests/s")
+_THREE_DECIMALS = ("ttft", "tpot", "token/s", "token/s/device", "prompt tokens/s", "requests/s", "asked requests/s")
 MAX_ROWS = 500
 """Shown on screen; the CSV has all."""
 
@@ -33,7 +33,8 @@ def explained(frame: pd.DataFrame, config: Mapping[str, Any]) -> dict[str, Any]:
 def draw_result_table(frame: pd.DataFrame, file_name: str) -> None:
     """report.tables.result_table: what differs between the batch sizes first, the chosen one marked."""
     shown = frame.assign(mark=["✓" if chosen else "" for chosen in frame["chosen"]])
-    order = [*_FIRST, *(name for name in frame.columns if name not in (*_FIRST, "chosen"))]
+    first = [name for name in _FIRST if name in shown]
+    order = [*first, *(name for name in frame.columns if name not in (*_FIRST, "chosen"))]
     st.dataframe(
         shown,
         hide_index=True,
