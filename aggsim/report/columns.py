@@ -31,6 +31,7 @@ HELP: Final[dict[str, str]] = {
     "percentage_breakdowns(p)": "What bounds the prefill pass: percent of memory, communication, matrix and vector.",
     "percentage_breakdowns(d)": "What bounds the decode pass: percent of memory, communication, matrix and vector.",
     "requests/s": f"Finished requests per second, {_RATE}.",
+    "asked requests/s": f"Requests per second that come, {_RATE}.",
     "prompt token/s": f"Prompt tokens per second, cached ones included, {_RATE}.",
     "stopped_by": "The limit that this batch size breaks; empty: none.",
     # The steps of the scheduler.

@@ -26,21 +26,28 @@ LOAD_HOVER = (
 _THICKNESS = {"waiting": 0.2, "prefill": 0.9, "decode": 0.55}
 """Share of a request's row; colour is not the only thing that tells the phases apart."""
 _ROW_PX = 6.5
+_WORDS_SHARE = 0.2
+"""Of a time axis: a shorter warm-up has its name beside it."""
 _QUEUES = ("waiting", "served")
 
 
-def warm_up_marks(theme: Theme, end_s: float) -> list[Any]:
-    """Layers that fade the warm-up on a time axis; none without one."""
+def warm_up_marks(theme: Theme, end_s: float, whole_s: float) -> list[Any]:
+    """Layers that fade the warm-up on a time axis of whole_s; none without one."""
     if not end_s:
         return []
-    frame = pd.DataFrame({"start": [0.0], "end": [end_s], "words": ["warm-up: not measured"]})
+    frame = pd.DataFrame(
+        {"start": [0.0], "end": [end_s], "words": ["warm-up" if end_s > _WORDS_SHARE * whole_s else "◂ warm-up"]}
+    )
     band = (
         alt.Chart(frame)
         .mark_rect(color=theme.surface, opacity=0.6, tooltip=None)
         .encode(alt.X("start:Q"), alt.X2("end:Q"))
     )
     rule = alt.Chart(frame).mark_rule(color=theme.ink, strokeWidth=1.5, strokeDash=[4, 3]).encode(alt.X("end:Q"))
-    words = alt.Chart(frame).mark_text(align="right", baseline="top", dx=-5, dy=4, color=theme.ink, fontSize=12)
+    side: dict[str, Any] = (
+        {"align": "right", "dx": -5} if end_s > _WORDS_SHARE * whole_s else {"align": "left", "dx": 5}
+    )
+    words = alt.Chart(frame).mark_text(baseline="top", dy=4, color=theme.ink, fontSize=12, **side)
     return [band, rule, words.encode(alt.X("end:Q"), alt.Text("words:N"), y=alt.value(0))]
 
 

@@ -108,5 +108,5 @@ def result_table(evaluation: Evaluation) -> pd.DataFrame:
     frame["chosen"] = [tried is answer for tried in evaluation.tried] or [True]
     frame["stopped_by"] = [LIMIT_NAMES.get(v.limit or "", "") for v in verdicts or [evaluation.verdict]]
     if evaluation.load is not None and evaluation.scenario.arrival == "open":
-        frame.insert(0, "request/s", [tried.rate for tried in evaluation.tried])
+        frame.insert(0, "asked requests/s", [tried.rate for tried in evaluation.tried])
     return frame

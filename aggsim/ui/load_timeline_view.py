@@ -46,7 +46,7 @@ def draw_load_page(evaluation: Evaluation, theme: Theme) -> None:
 def _draw_charts(evaluation: Evaluation, measured: Measured, frame: pd.DataFrame, theme: Theme) -> None:
     """A fragment, so that dragging redraws nothing else."""
     first = tables.default_window(measured)
-    marks = charts.warm_up_marks(theme, tables.warm_up_s(measured))
+    marks = charts.warm_up_marks(theme, tables.warm_up_s(measured), float(frame["end_s"].iloc[-1]))
     overview = timeline_charts.overview_chart(
         timeline_tables.overview(frame), theme, words.overview_title(measured), first, marks
     )

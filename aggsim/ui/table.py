@@ -13,7 +13,7 @@ from aggsim.report.columns import HELP
 from aggsim.ui.download import csv_text, offer_table
 
 _FIRST = [
-    *("mark", "batch_size", "concurrency", "ttft", "tpot", "token/s", "token/s/device"),
+    *("mark", "asked requests/s", "batch_size", "concurrency", "ttft", "tpot", "token/s", "token/s/device"),
     *("prompt token/s", "requests/s", "stopped_by"),
 ]
 _THREE_DECIMALS = ("ttft", "tpot", "token/s", "token/s/device", "prompt token/s", "requests/s")

@@ -174,7 +174,7 @@ def test_charts_are_valid_vega_lite(case: Case, theme: Theme) -> None:
     bars = tables.merged(timeline_tables.within(frame, window))
     queue = tables.queue_frame(measured.times, window)
     requests, there = tables.waterfall(measured, window)
-    marks = charts.warm_up_marks(theme, tables.warm_up_s(measured))
+    marks = charts.warm_up_marks(theme, tables.warm_up_s(measured), float(measured.served.runs.end_s[-1]))
     drawn = [
         timeline_charts.overview_chart(
             timeline_tables.overview(frame), theme, words.overview_title(measured), window, marks
