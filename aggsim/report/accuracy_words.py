@@ -17,14 +17,22 @@ BLIND = (
 NOTHING_MEASURED = "Measured accuracy: nothing comparable was ever measured."
 
 
-def error_bar_words(engine: str, bar: ErrorBar | None) -> str:
-    """What measurements say of an answer. The benchmarks are closed loops where the answer is a burst: said, too."""
+_ABOVE = {
+    "burst": " (the figures above are of a burst)",
+    "closed": "",
+    "open": " (the figures above are of requests that come by themselves)",
+    "trace": " (the figures above are of a trace)",
+}
+
+
+def error_bar_words(engine: str, bar: ErrorBar | None, arrival: str = "burst") -> str:
+    """What measurements say of an answer. The benchmarks are closed loops: said, too, where the answer is none."""
     if bar is None:
         return NOTHING_MEASURED
     measurements = "measurement" if bar.count == 1 else "measurements"
     return (
         f"**Measured accuracy** TTFT {range_words(bar.ttft)}, TPOT {range_words(bar.tpot)}: error of {engine}'s "
-        f"closed-loop prediction against measured closed-loop benchmarks (the figures above are of a burst), based on "
+        f"closed-loop prediction against measured closed-loop benchmarks{_ABOVE[arrival]}, based on "
         f"{bar.count} {measurements}, nearest: {row_words(bar.nearest)}."
     )
 
