@@ -11,7 +11,7 @@ from aggsim.scenario import Scenario
 from aggsim.serving.arrivals import parse_trace_csv, write_trace
 from aggsim.store import cache_key, default_store
 
-__all__ = ["keep_trace", "trace_rows"]
+__all__ = ["keep_trace", "trace_extent", "trace_rows"]
 
 REMEMBERED_TRACES = 8
 _remembered: OrderedDict[str, tuple[TraceRow, ...]] = OrderedDict()
@@ -35,8 +35,16 @@ def trace_rows(scenario: Scenario) -> tuple[TraceRow, ...]:
     """The requests of an uploaded trace; none where the scenario names none. Raises InputError for one that is not
     here."""
     digest = trace_digest(scenario.trace or "") if scenario.arrival == "trace" else None
-    if digest is None:
-        return ()
+    return () if digest is None else _rows(digest)
+
+
+def trace_extent(name: str) -> tuple[int, float]:
+    """Requests of an uploaded trace, by the name that keep_trace gave it, and seconds from the first to the last."""
+    rows = _rows(trace_digest(name) or "")
+    return len(rows), rows[-1].arrival_s - rows[0].arrival_s
+
+
+def _rows(digest: str) -> tuple[TraceRow, ...]:
     if digest not in _remembered:
         text = default_store().get(_key(digest))
         if not isinstance(text, str):

@@ -12,8 +12,10 @@ from aggsim.ui.explain_view import draw_explanation
 from aggsim.ui.foot import draw_foot, draw_warnings
 from aggsim.ui.header import draw_header, page_body
 from aggsim.ui.linear_view import draw_law
+from aggsim.ui.load_view import draw_load
 from aggsim.ui.navigation import require_app
 from aggsim.ui.provenance_view import draw_operators, draw_provenance
+from aggsim.ui.steady_view import draw_steady_state
 from aggsim.ui.table import draw_result_table
 from aggsim.ui.tiles import draw_tiles, draw_verdict
 from aggsim.ui.tour import draw_tour
@@ -28,7 +30,9 @@ with page_body() as theme:
     draw_tiles(tiles(evaluation), theme)
     draw_provenance(evaluation, does="Priced by")
     draw_error_bar(evaluation)
+    draw_steady_state(evaluation)
     draw_warnings(evaluation)
+    draw_load(evaluation, theme)
 
     time, memory = st.columns(2, gap="large")
     with time:

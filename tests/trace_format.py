@@ -14,6 +14,7 @@ KEYS = {
     "M": ({"ph", "name", "pid", "args"}, {"tid", "ts", "cat"}),
     "X": ({"ph", "name", "pid", "tid", "ts", "dur"}, {"cat", "args", "tts", "tdur", "cname", "sf", "esf", "stack"}),
     "C": ({"ph", "name", "pid", "ts", "args"}, {"tid", "cat", "id", "cname"}),
+    **dict.fromkeys(("b", "e"), ({"ph", "name", "cat", "id", "pid", "ts"}, {"tid", "args", "tts", "cname", "scope"})),
 }
 """Phase → keys an event must have, keys it may have besides."""
 META = {
@@ -44,7 +45,7 @@ def problems(text: str) -> list[str]:
         return [*found, "traceEvents is not a list of events"]
     for i, event in enumerate(events):
         found += [f"event {i}: {problem}" for problem in event_problems(event)]
-    return found or [*order_problems(events), *nesting_problems(events)]
+    return found or [*order_problems(events), *nesting_problems(events), *async_problems(events)]
 
 
 def event_problems(event: Any) -> list[str]:
@@ -96,6 +97,20 @@ def nesting_problems(events: list[dict[str, Any]]) -> list[str]:
             found.append(f"{event['name']} overlaps the slice before it")
         stack.append(end)
     return found
+
+
+def async_problems(events: list[dict[str, Any]]) -> list[str]:
+    """What begins ends: the spans of one id follow each other or contain one another, by category."""
+    found, open_spans = [], {}
+    for event in events:
+        if event["ph"] not in ("b", "e"):
+            continue
+        stack = open_spans.setdefault((event["cat"], event["id"]), [])
+        if event["ph"] == "b":
+            stack.append(event["name"])
+        elif not stack or stack.pop() != event["name"]:
+            found.append(f"{event['name']} of {event['id']} ends without a beginning")
+    return found + [f"{stack[-1]} of {id_} does not end" for (_, id_), stack in open_spans.items() if stack]
 
 
 def is_text(value: Any) -> bool:

@@ -17,14 +17,22 @@ BLIND = (
 NOTHING_MEASURED = "Measured accuracy: nothing comparable was ever measured."
 
 
-def error_bar_words(engine: str, bar: ErrorBar | None) -> str:
-    """What measurements say of an answer. The benchmarks are closed loops where the answer is a burst: said, too."""
+_ABOVE = {
+    "burst": " (the figures above are of a burst)",
+    "closed": "",
+    "open": " (the figures above are of requests that come by themselves)",
+    "trace": " (the figures above are of a trace)",
+}
+
+
+def error_bar_words(engine: str, bar: ErrorBar | None, arrival: str = "burst") -> str:
+    """What measurements say of an answer. The benchmarks are closed loops: said, too, where the answer is none."""
     if bar is None:
         return NOTHING_MEASURED
     measurements = "measurement" if bar.count == 1 else "measurements"
     return (
         f"**Measured accuracy** TTFT {range_words(bar.ttft)}, TPOT {range_words(bar.tpot)}: error of {engine}'s "
-        f"closed-loop prediction against measured closed-loop benchmarks (the figures above are of a burst), based on "
+        f"closed-loop prediction against measured closed-loop benchmarks{_ABOVE[arrival]}, based on "
         f"{bar.count} {measurements}, nearest: {row_words(bar.nearest)}."
     )
 
@@ -54,8 +62,9 @@ def fit_words(fit: Fit) -> str:
     """The three parameters and where they are from."""
     found = fit.overheads
     return (
-        f"Global parameters: {1e6 * found.collective_s:g} µs for each collective of a pass beyond its table, prefill "
-        f"work × {found.prefill_share:g}, a first token arrives {found.ttft_steps:g} decode steps late. "
+        f"Global parameters: {1e6 * found.collective_s:g} µs for each collective of a pass beyond its table (none "
+        f"under TensorRT-LLM), prefill work × {found.prefill_share:g}, a first token {found.ttft_steps:g} decode steps "
+        "late. "
         f"Found {fit.date} on {fit.num_rows:,} rows of the fit half with silicon {fit.engine_version}: balanced median "
         f"error of TPOT {100 * fit.tpot_error:.1f}%, of TTFT without queueing {100 * fit.ttft_error:.1f}%."
     )

@@ -11,6 +11,12 @@ from aggsim.units import seconds
 
 _LEVEL = 0.005
 """A smaller gain is none."""
+OF_A_BURST = (
+    "Worked out for a burst under the same limits, not for these arrivals: all requests at once, at the batch size "
+    "that is best for it. It says what holds the deployment back; what a change does to these arrivals is said on Plan "
+    "once it is opened."
+)
+"""Beside a load."""
 
 
 def what_stops(explanation: Explanation) -> str:

@@ -16,7 +16,7 @@ from aggsim.serving.timeline import Step
 from aggsim.share import encode
 from aggsim.units import US_PER_S, ms
 
-__all__ = ["trace", "trace_json"]
+__all__ = ["names", "trace", "trace_json"]
 
 PROCESS = 1
 STEPS, PREFILL, DECODE = 1, 2, 3
@@ -35,7 +35,7 @@ def trace_json(evaluation: Evaluation) -> str:
 def trace(evaluation: Evaluation) -> Json:
     """traceEvents in time order (ts and dur in microseconds), and in otherData what the trace is of."""
     steps = [step for step in evaluation.run.timeline.steps if math.isfinite(step.end_s)]
-    events = _names(scenario_words(evaluation))
+    events = names(scenario_words(evaluation))
     first = 1
     for step in steps:
         events += _slices(step, first, evaluation.scenario.mtp + 1)
@@ -49,7 +49,7 @@ def trace(evaluation: Evaluation) -> Json:
         "otherData": {
             "title": scenario_words(evaluation),
             "timing": timing_words(evaluation),
-            **({"steps": LOAD_NOTE} if evaluation.load is not None else {}),
+            **({"steps": LOAD_NOTE} if evaluation.scenario.is_load else {}),
             "scenario": encode(evaluation.scenario),
             "engine": f"{evaluation.engine.name} {evaluation.engine.version}",
             "aggsim": __version__,
@@ -57,7 +57,7 @@ def trace(evaluation: Evaluation) -> Json:
     }
 
 
-def _names(title: str) -> list[Json]:
+def names(title: str) -> list[Json]:
     """What the process and its lanes are called, and their order."""
     events: list[Json] = [_meta("process_name", STEPS, name=title)]
     for lane, name in LANES.items():

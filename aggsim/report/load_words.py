@@ -19,6 +19,7 @@ __all__ = [
     "load_verdict_words",
     "saturation_words",
     "steady_words",
+    "waiting_words",
 ]
 
 _NAMES = {"ttft": "TTFT", "tpot": "TPOT"}
@@ -32,6 +33,16 @@ def load_name(scenario: Scenario, point: TriedBatch | None = None) -> str:
     if scenario.arrival == "closed":
         return count(users, "user") if users else "any number of users"
     return "this trace"
+
+
+def waiting_words(scenario: Scenario) -> str:
+    """What is being done while the answer to a load is awaited."""
+    if scenario.arrival == "open" and not scenario.rate:
+        return "Looking for the highest rate within the limits, request by request"
+    if scenario.arrival == "closed" and not scenario.users and not scenario.batch:
+        return "Looking for the most users within the limits, request by request"
+    what = "as many users as the batch size asks for" if load_name(scenario).startswith("any") else load_name(scenario)
+    return f"Simulating {what}, request by request"
 
 
 def saturation_words(load: LoadResult) -> str:

@@ -112,7 +112,7 @@ def _tpot(evaluation: Evaluation) -> Tile:
         value=value,
         unit=unit,
         note=f"{note}\n{beside}" if note else beside,
-        help="Time per output token, mean over requests. The field uses two definitions: one spreads TTFT over the "
+        help=f"Time per output token, {_which(evaluation)}. The field uses two definitions: one spreads TTFT over the "
         "output tokens, the other starts after the first token. Limits apply to the large number.",
         exact=f"{full(ms(evaluation.tpot_s), 'ms')}; {TPOT_LABELS[other]} {full(ms(evaluation.tpot_other_s), 'ms')}",
         share=share,
@@ -123,6 +123,15 @@ def _tpot(evaluation: Evaluation) -> Tile:
 def _concurrency(evaluation: Evaluation) -> Tile:
     replicas = evaluation.layout.dp * evaluation.layout.pp
     batch = f"batch {number(evaluation.run.batch_size)}"
+    if evaluation.load is not None:
+        return Tile(
+            label="Concurrency",
+            value=number(evaluation.concurrency),
+            unit="requests",
+            note=f"{number(float(f'{evaluation.load.waiting * replicas:.3g}'))} of them waiting",
+            help="Requests in the whole deployment at a time, on average: those that wait and those that are served.",
+            exact=full(evaluation.load.concurrency, "requests"),
+        )
     return Tile(
         label="Concurrency",
         value=number(evaluation.concurrency),
@@ -145,23 +154,31 @@ def _memory_left(evaluation: Evaluation) -> Tile:
         value=number(gib(left)),
         unit="GiB",
         note=f"{'✗ ' if last < 0 else ''}at the last token {memory(last)}",
-        help="Per device, in the tightest priced pass; passes are priced in the middle of the output. At the last "
-        "token every request of the burst holds its full context, and memory is needed most.",
+        help=f"Per device, in the tightest priced pass{_of_burst(evaluation)}; passes are priced in the middle of the "
+        "output. At the last token every request of the burst holds its full context, and memory is needed most.",
         exact=f"{full(gib(left), 'GiB')} of {full(gib(total), 'GiB')}",
         share=used,
         ok=left >= 0,
     )
 
 
+def _of_burst(evaluation: Evaluation) -> str:
+    """Passes are priced in detail for a burst only."""
+    return "" if evaluation.load is None else " of a burst of about as many requests"
+
+
 def _end_to_end(evaluation: Evaluation) -> Tile:
     value, unit = split_duration(evaluation.end_to_end_s)
-    tokens = evaluation.scenario.output
+    load = evaluation.load
+    tokens = count(evaluation.scenario.output, "token")
+    if load is not None and round(load.mean_output_tokens) != evaluation.scenario.output:
+        tokens = f"{count(round(load.mean_output_tokens), 'token')} on average"
     return Tile(
         label="End to end",
         value=value,
         unit=unit,
-        note=f"for {count(tokens, 'token')}",
-        help="Mean time from a request's arrival to its last token.",
+        note=f"for {tokens}",
+        help=f"Time from a request's arrival to its last token: {_which(evaluation)}.",
         exact=full(evaluation.end_to_end_s, "s"),
     )
 

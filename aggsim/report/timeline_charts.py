@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import altair as alt
@@ -19,10 +20,10 @@ _MARGIN = 78
 """Pixels left of the y axes."""
 
 
-def overview_chart(frame: pd.DataFrame, theme: Theme, title: str, window: Window) -> Any:
+def overview_chart(frame: pd.DataFrame, theme: Theme, title: str, window: Window, marks: Sequence[Any] = ()) -> Any:
     """Share of time in each kind of step over the whole run, with a window to drag.
 
-    frame: timeline_tables.overview; window: where the selection starts.
+    frame: timeline_tables.overview; window: where the selection starts; marks: further layers.
     """
     end = float(frame["end_s"].iloc[-1])
     drag = alt.selection_interval(
@@ -36,7 +37,7 @@ def overview_chart(frame: pd.DataFrame, theme: Theme, title: str, window: Window
         title="share of time",
         stack="zero",
         scale=alt.Scale(domain=[0, 1]),
-        axis=_left_axis(format=".0%", values=[0, 0.5, 1]),
+        axis=left_axis(format=".0%", values=[0, 0.5, 1]),
     )
     legend = alt.Legend(orient="top", direction="horizontal", offset=2)
     kind = alt.Color("kind:N", scale=alt.Scale(domain=list(KINDS), range=theme.colours(KINDS)), legend=legend)
@@ -46,7 +47,7 @@ def overview_chart(frame: pd.DataFrame, theme: Theme, title: str, window: Window
         .transform_calculate(order=f"indexof({list(KINDS)}, datum.kind)")
         .mark_area(interpolate="step-after")
         .encode(
-            _time("start_s", (0.0, end), title=None),
+            time_axis("start_s", (0.0, end), title=None),
             share,
             kind,
             alt.Order("order:Q"),
@@ -58,36 +59,44 @@ def overview_chart(frame: pd.DataFrame, theme: Theme, title: str, window: Window
         )
         .add_params(drag)
     )
-    return finished([areas], theme, "Overview of the run", title, 175)
+    return finished([areas, *marks], theme, "Overview of the run", title, 175)
 
 
-def lanes_chart(frame: pd.DataFrame, theme: Theme, title: str, window: Window) -> Any:
-    """Prefill and decode steps of the window as bars with their request counts. frame: timeline_tables.lanes."""
+STEP_HOVER = (
+    alt.Tooltip("lane:N", title="pass"),
+    alt.Tooltip("step:Q", title="first step", format=","),
+    alt.Tooltip("steps:Q", title="steps in this bar", format=","),
+    alt.Tooltip("start_s:Q", title="start (s)", format=",.5~f"),
+    alt.Tooltip("step_ms:Q", title="step length (ms)", format=",.4~f"),
+)
+BURST_HOVER = (
+    alt.Tooltip("pass_ms:Q", title="this pass alone (ms)", format=",.4~f"),
+    alt.Tooltip("requests:Q", format=","),
+    alt.Tooltip("query_len:Q", title="new tokens per request", format=","),
+    alt.Tooltip("pending:Q", title="pending (front group)", format=","),
+    alt.Tooltip("waiting:Q", title="waiting for prefill", format=","),
+    alt.Tooltip("ready:Q", title="ready to decode", format=","),
+)
+
+
+def lanes_chart(
+    frame: pd.DataFrame, theme: Theme, title: str, window: Window, hover: Sequence[alt.Tooltip] = BURST_HOVER
+) -> Any:
+    """Prefill and decode steps of the window as bars with their request counts. frame: timeline_tables.lanes; hover:
+    what a bar tells beside the step itself."""
     y = alt.Y(
         "lane:N",
         title="pass",
         sort=list(LANES),
         scale=alt.Scale(domain=list(LANES)),
-        axis=_left_axis(labelColor=theme.ink),
+        axis=left_axis(labelColor=theme.ink),
     )
     colour = alt.Color("lane:N", scale=alt.Scale(domain=list(LANES), range=theme.colours(LANES)), legend=None)
-    tooltip = [
-        alt.Tooltip("lane:N", title="pass"),
-        alt.Tooltip("step:Q", title="first step", format=","),
-        alt.Tooltip("steps:Q", title="steps in this bar", format=","),
-        alt.Tooltip("start_s:Q", title="start (s)", format=",.5~f"),
-        alt.Tooltip("step_ms:Q", title="step length (ms)", format=",.4~f"),
-        alt.Tooltip("pass_ms:Q", title="this pass alone (ms)", format=",.4~f"),
-        alt.Tooltip("requests:Q", format=","),
-        alt.Tooltip("query_len:Q", title="new tokens per request", format=","),
-        alt.Tooltip("pending:Q", title="pending (front group)", format=","),
-        alt.Tooltip("waiting:Q", title="waiting for prefill", format=","),
-        alt.Tooltip("ready:Q", title="ready to decode", format=","),
-    ]
+    tooltip = [*STEP_HOVER, *hover]
     bars = (
         alt.Chart(frame)
         .mark_bar(size=42, stroke=theme.surface, strokeWidth=0.6)
-        .encode(y, _time("start_s", window, title=None), alt.X2("end_s:Q"), colour, tooltip=tooltip)
+        .encode(y, time_axis("start_s", window, title=None), alt.X2("end_s:Q"), colour, tooltip=tooltip)
     )
     text = frame[frame["label"] != ""]
     text = text.assign(middle=(text["start_s"] + text["end_s"]) / 2, ink=text["lane"].map(theme.on))
@@ -106,8 +115,8 @@ def queues_chart(frame: pd.DataFrame, theme: Theme, title: str, window: Window) 
         alt.Chart(frame)
         .mark_line(interpolate="step-after", strokeWidth=2)
         .encode(
-            _time("time_s", window, title="seconds since the burst arrived"),
-            alt.Y("requests:Q", title="requests", axis=_left_axis(tickCount=4, grid=True)),
+            time_axis("time_s", window, title="seconds since the burst arrived"),
+            alt.Y("requests:Q", title="requests", axis=left_axis(tickCount=4, grid=True)),
             alt.Color(
                 "queue:N",
                 scale=alt.Scale(domain=domain, range=[theme.prefill, theme.other, theme.decode]),
@@ -124,10 +133,12 @@ def queues_chart(frame: pd.DataFrame, theme: Theme, title: str, window: Window) 
     return finished([lines], theme, "Queues in the window", title, 210)
 
 
-def _time(field: str, domain: Window, title: str | None) -> alt.X:
+def time_axis(field: str, domain: Window, title: str | None) -> alt.X:
+    """Seconds, the same on every chart below each other."""
     scale = alt.Scale(domain=list(domain), nice=False)
     return alt.X(f"{field}:Q", title=title, scale=scale, axis=alt.Axis(tickCount=10, grid=False))
 
 
-def _left_axis(**options: Any) -> alt.Axis:
+def left_axis(**options: Any) -> alt.Axis:
+    """Of one width, so that time axes line up."""
     return alt.Axis(minExtent=_MARGIN, maxExtent=_MARGIN, **options)

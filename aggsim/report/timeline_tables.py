@@ -7,6 +7,7 @@ import math
 import numpy as np
 import pandas as pd
 
+from aggsim.forward.batch import FloatArray
 from aggsim.serving.timeline import Timeline
 
 NUM_BINS = 400
@@ -50,18 +51,23 @@ def steps_frame(timeline: Timeline) -> pd.DataFrame:
 
 
 def overview(frame: pd.DataFrame, num_bins: int = NUM_BINS) -> pd.DataFrame:
-    """Share of time in each kind of step, per bin of equal length. Columns: start_s, end_s, prefill, mixed, decode."""
+    """Share of time in each kind of step, per bin of equal length; the rest of a bin, where there is one, is idle.
+
+    Columns: start_s, end_s, prefill, mixed, decode.
+    """
     starts, ends = frame["start_s"].to_numpy(float), frame["end_s"].to_numpy(float)
     end = float(ends[-1]) if len(ends) and math.isfinite(ends[-1]) else 0.0
     if end <= 0:
         return pd.DataFrame(columns=["start_s", "end_s", *KINDS])
     edges = np.linspace(0.0, end, num_bins + 1)
     bins = {"start_s": edges[:-1], "end_s": edges[1:]}
-    corners = np.concatenate([starts[:1], ends])
+    corners = np.stack([starts, ends], axis=1).ravel()
     for kind in KINDS:
         # Time spent in this kind up to t is piecewise linear in t: its differences at the edges are exact.
-        spent = np.cumsum(np.where(frame["kind"] == kind, ends - starts, 0.0))
-        bins[kind] = np.diff(np.interp(edges, corners, np.concatenate([[0.0], spent]))) / (end / num_bins)
+        length = np.where(frame["kind"] == kind, ends - starts, 0.0)
+        spent = np.cumsum(length)
+        between = np.stack([spent - length, spent], axis=1).ravel()
+        bins[kind] = np.diff(np.interp(edges, corners, between)) / (end / num_bins)
     return pd.DataFrame(bins)
 
 
@@ -146,9 +152,14 @@ def lanes(bars: pd.DataFrame, window: Window, decode_query_len: int = 1) -> pd.D
     counts = zip(frame["steps"], frame["requests"], strict=True)
     text = [f"{steps:,} × {requests:,}" if steps > 1 else f"{requests:,}" for steps, requests in counts]
     length = (frame["end_s"] - frame["start_s"]).to_numpy(float)
-    room = np.array([len(word) + 0.8 for word in text]) * CHAR_SHARE * (window[1] - window[0])
-    frame["label"] = np.where((length > room) & (frame["entries"].to_numpy() == 1), text, "")
+    fits = (length > room_for_label(text, window)) & (frame["entries"].to_numpy() == 1)
+    frame["label"] = np.where(fits, text, "")
     return frame
+
+
+def room_for_label(text: list[str], window: Window) -> FloatArray:
+    """Seconds of the window that each label takes on screen."""
+    return np.array([len(word) + 0.8 for word in text]) * CHAR_SHARE * (window[1] - window[0])
 
 
 def queues(bars: pd.DataFrame, window: Window) -> pd.DataFrame:

@@ -19,6 +19,7 @@ from aggsim.share_compare import DecodedComparison
 from aggsim.share_search import DecodedSearch
 from aggsim.ui import compare_state, freeze, own_link, search_state, shelf
 from aggsim.ui.catalog import device_ids, model_ids, problem
+from aggsim.ui.patience import answered
 from aggsim.ui.problems import blamed_field
 
 _WRITTEN = "_address_written"
@@ -91,7 +92,7 @@ def ask(page_path: str, scenario: Scenario) -> Evaluation | None:
     if page_path == search_state.PAGE and takes_long(scenario):
         resolve(scenario, service.find_model(scenario.model), service.find_device(scenario.device))
         return None
-    return service.evaluate(scenario)
+    return answered(scenario)
 
 
 def _answerable(page_path: str, scenario: Scenario, problems: list[str]) -> Scenario:

@@ -17,11 +17,13 @@ import pandas as pd
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
+from aggsim import service
 from aggsim.errors import AggsimError
 from aggsim.planning.evaluation import Evaluation
 from aggsim.report.export_chart import file_stem, png, svg
 from aggsim.report.export_code import command_line, python_snippet
 from aggsim.report.export_html import Reported, report_html
+from aggsim.report.export_load_trace import load_trace_json
 from aggsim.report.export_trace import trace_json
 from aggsim.report.json_form import evaluation_text
 from aggsim.report.theme import Theme, theme_named
@@ -138,7 +140,7 @@ def _draw_files(evaluation: Evaluation | None) -> None:
                           make=partial(evaluation_text, evaluation),
                           help="The whole evaluation, as the command line prints it with --json."),
             "Trace (Perfetto)": _File(name="aggsim-trace.json", mime="application/json",
-                           make=partial(trace_json, evaluation),
+                           make=partial(_trace, evaluation),
                            help="The timeline as a Chrome trace: open it in Perfetto or chrome://tracing."),
         } | offered  # fmt: skip
     if offered:
@@ -172,6 +174,13 @@ def _draw_charts(theme: Theme) -> None:
             with column:
                 file = _File(name=f"{stem}.{kind.lower()}", mime=mime, make=partial(make, chart, theme), help="")
                 _button(kind, file)
+
+
+def _trace(evaluation: Evaluation) -> str:
+    """Of the burst, or of one replica under the load that was simulated."""
+    if evaluation.load is None:
+        return trace_json(evaluation)
+    return load_trace_json(evaluation, service.load_run(evaluation.scenario))
 
 
 def _draw_code(evaluation: Evaluation) -> None:

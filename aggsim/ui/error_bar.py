@@ -17,4 +17,5 @@ HELP = (
 def draw_error_bar(evaluation: Evaluation) -> None:
     """One quiet line; none for devices and engines that nobody measured anything of."""
     if can_compare(evaluation):
-        st.caption(error_bar_words(evaluation.engine.name, neighbours(evaluation)), help=HELP)
+        arrival = evaluation.scenario.arrival
+        st.caption(error_bar_words(evaluation.engine.name, neighbours(evaluation), arrival), help=HELP)

@@ -6,6 +6,7 @@ from functools import partial
 
 import streamlit as st
 
+from aggsim.parameters_load import USED_BY
 from aggsim.planning.explain import Explanation
 from aggsim.report import explain_charts as charts
 from aggsim.report import explain_words as words
@@ -57,27 +58,29 @@ def _draw(job: ExplanationJob, state: State, theme: Theme) -> None:
             st.caption(f"What would help is not known: {plain(job.error)}")
         return
     explanation = job.answers[num_answers - 1]
+    if job.scenario.is_load:
+        st.caption(words.OF_A_BURST)
     stage = f"-{num_answers}" if is_busy else ""  # in one run a key may be used once
     stops, chart = st.columns([2, 3], gap="large")
     with stops:
         _draw_stops(job.scenario, explanation, stage)
     with chart:
-        _draw_changes(explanation, theme, stage)
+        _draw_changes(job.scenario, explanation, theme, stage)
 
 
 def _draw_stops(asked: Scenario, explanation: Explanation, stage: str) -> None:
-    st.markdown("**What stops it**")
+    st.markdown("**What stops a burst**" if asked.is_load else "**What stops it**")
     st.markdown(f"{plain(words.what_stops(explanation))} {plain(words.what_is_behind(explanation))}")
     binding = explanation.binding
     if binding is not None and binding.stop is not None:
         step = "" if explanation.step is None else ", at the step that broke it"
         st.button(
-            f"See batch {binding.stop.batch_size:,} in Timeline",
+            f"See {'a burst of ' if asked.is_load else ''}batch {binding.stop.batch_size:,} in Timeline",
             help=f"Opens the timeline of that batch size{step}.",
             key=f"explain-timeline{stage}",
             icon=":material/view_timeline:",
             on_click=open_scenario,
-            args=(asked.replace(batch=binding.stop.batch_size), TIMELINE),
+            args=(asked.as_burst().replace(batch=binding.stop.batch_size), TIMELINE),
         )
     lines = words.without_gain(explanation)
     if stage:
@@ -87,13 +90,13 @@ def _draw_stops(asked: Scenario, explanation: Explanation, stage: str) -> None:
             st.caption("\n".join(f"- {plain(line)}" for line in lines))
 
 
-def _draw_changes(explanation: Explanation, theme: Theme, stage: str) -> None:
+def _draw_changes(asked: Scenario, explanation: Explanation, theme: Theme, stage: str) -> None:
     frame = charts.changes_frame(explanation)
     if not len(frame):
         st.markdown(f"**{plain(words.title(explanation).partition(';')[0])}**")
         return
     chart = charts.changes_chart(frame, theme, words.title(explanation))
-    st.session_state[_SHOWN] = explanation
+    st.session_state[_SHOWN] = asked, explanation
     clicked = f"explain-changes{stage}"
     draw_clickable(chart, charts.SELECTION, clicked, partial(_open_clicked, clicked))
     names = dict(zip(frame["change"], frame["row"], strict=True))
@@ -107,23 +110,30 @@ def _draw_changes(explanation: Explanation, theme: Theme, stage: str) -> None:
         label_visibility="collapsed",
         help="Shows the scenario with that one change on Plan.",
         on_change=_open_named,
-        args=(opened, explanation, names),
+        args=(opened, asked, explanation, names),
     )
 
 
-def _open_named(key: str, explanation: Explanation, names: dict[str, int]) -> None:
+def _open_named(key: str, asked: Scenario, explanation: Explanation, names: dict[str, int]) -> None:
     name = st.session_state[key]
     if name in names:
-        _open(explanation, names[name])
+        _open(asked, explanation, names[name])
 
 
 def _open_clicked(key: str) -> None:
     chosen = st.session_state[key]["selection"].get(charts.SELECTION) or []
     if chosen:
-        _open(st.session_state[_SHOWN], int(chosen[0]["row"]))
+        asked, explanation = st.session_state[_SHOWN]
+        _open(asked, explanation, int(chosen[0]["row"]))
 
 
-def _open(explanation: Explanation, row: int) -> None:
+def _open(asked: Scenario, explanation: Explanation, row: int) -> None:
     scenario = explanation.changes[row].scenario
     if scenario is not None:
-        open_scenario(scenario, PLAN)
+        open_scenario(scenario if not asked.is_load else as_load(scenario, asked), PLAN)
+
+
+def as_load(change: Scenario, asked: Scenario) -> Scenario:
+    """What was tried with a burst, for the requests that arrive as asked."""
+    kept = ("arrival", "scheduler", "batch", *USED_BY)
+    return change.replace(**{key: getattr(asked, key) for key in kept})

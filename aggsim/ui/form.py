@@ -20,6 +20,7 @@ from aggsim.scenario import GROUPS, PARAMETERS, Parameter, Scenario
 from aggsim.ui import shelf
 from aggsim.ui.catalog import device_ids, engine_ids, is_moe, model_ids
 from aggsim.ui.preset_select import draw_preset
+from aggsim.ui.trace_upload import draw_trace_upload
 
 _FILLED = "_form_filled_s"
 _DELIVERY_S = 3.0
@@ -127,6 +128,8 @@ def _draw_fields(fields: list[Parameter], answer: Evaluation | None, errors: Map
             place = free.pop(0)
         with place:
             _draw_field(parameter, answer)
+            if parameter.key == "trace":
+                draw_trace_upload(_mark_touched)
             if error := errors.get(parameter.key):
                 words = str(error).removeprefix(f"{parameter.key}: ")
                 st.html(f'<div class="aggsim-error" role="alert">✗ {escape(words)}</div>')

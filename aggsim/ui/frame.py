@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 
 import streamlit as st
@@ -11,9 +10,7 @@ import streamlit as st
 from aggsim.errors import AggsimError
 from aggsim.planning.evaluation import Evaluation
 from aggsim.scenario import Scenario
-from aggsim.service_search import is_slow
 from aggsim.ui import address, form, jump, search_state, tour
-from aggsim.ui.markdown import plain
 from aggsim.ui.problems import blamed_field
 from aggsim.ui.style import draw_style
 
@@ -69,19 +66,8 @@ def _ask(page_path: str, scenario: Scenario | None, errors: Mapping[str, AggsimE
     asked, evaluation = (last.asked, last.evaluation) if last else (None, None)
     if scenario is not None and (scenario != asked or evaluation is None):
         try:
-            with _patience(scenario):
-                evaluation = address.ask(page_path, scenario)
+            evaluation = address.ask(page_path, scenario)
             asked = scenario
         except AggsimError as error:
             errors = {blamed_field(error): error}
     return Answer(page_path=page_path, asked=asked, evaluation=evaluation, errors=errors)
-
-
-def _patience(scenario: Scenario) -> AbstractContextManager[None]:
-    """What is on screen while an engine answers that takes seconds a pass. Raises InputError for an engine that is
-    none."""
-    if not is_slow(scenario):
-        return nullcontext()
-    words = f"Engine {plain(scenario.engine)} prices each pass anew; what it has priced once is kept."
-    waiting: AbstractContextManager[None] = st.spinner(words, show_time=True)
-    return waiting

@@ -126,7 +126,7 @@ def draw_top(result: SearchResult) -> None:
                 "tokens_per_s": rate | {"label": "tokens/s"},
                 "per_device": st.column_config.NumberColumn("per device", format="%.1f"),
                 "requests_per_s": st.column_config.NumberColumn("requests/s", format="%.2f"),
-                "behind": st.column_config.NumberColumn("behind", format="percent"),
+                "behind": st.column_config.NumberColumn("behind (%)", format="%.1f"),
                 "memory_left_gib": st.column_config.NumberColumn("memory left (GiB)", format="%.1f"),
                 "prompt_tokens_per_s": rate | {"label": "prompt tokens/s"},
                 "stopped_by": st.column_config.TextColumn(
