@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from aggsim.forward.batch import FloatArray
+from aggsim.forward.batch import FloatArray, IntArray
 from aggsim.planning.load_runs import Measured
 from aggsim.report.timeline_tables import MAX_BARS, Window, room_for_label, within
 from aggsim.serving.request_times import RequestTimes, mean_in_bins
@@ -18,6 +18,8 @@ FIRST_LIVES = 1.5
 """And so many times as long as a request takes it is at most."""
 WHOLE_RUNS = 60
 """A run with no more entries is shown whole at first."""
+MAX_ROWS = 100_000
+"""Of the table of requests and of the queue in a trace: of a queue that grows without end there may be millions."""
 PHASES = ("waiting", "prefill", "decode")
 
 
@@ -35,23 +37,26 @@ def runs_frame(measured: Measured) -> pd.DataFrame:
     return frame
 
 
-def requests_frame(measured: Measured) -> pd.DataFrame:
+def requests_frame(measured: Measured, which: IntArray | None = None) -> pd.DataFrame:
     """One row per request in order of arrival, numbered from 1; milliseconds, nan: not yet when the simulation ended.
 
-    measured: whether it counts, which those of the warm-up and those that had not ended do not.
+    which: their places in that order, by default the first MAX_ROWS. measured: whether it counts, which those of the
+    warm-up and those that had not ended do not.
     """
     times = measured.times
+    rows = np.arange(min(len(times.arrival_s), MAX_ROWS)) if which is None else which
+    arrival = times.arrival_s[rows]
     return pd.DataFrame(
         {
-            "request": np.arange(1, len(times.arrival_s) + 1),
-            "arrival_s": times.arrival_s,
-            "waiting_ms": _between(times.arrival_s, times.start_s),
-            "ttft_ms": _between(times.arrival_s, times.first_s),
-            "end_to_end_ms": _between(times.arrival_s, times.end_s),
-            "input_tokens": times.input_tokens,
-            "output_tokens": times.output_tokens,
-            "preemptions": times.preemptions,
-            "measured": measured.ended,
+            "request": rows + 1,
+            "arrival_s": arrival,
+            "waiting_ms": _between(arrival, times.start_s[rows]),
+            "ttft_ms": _between(arrival, times.first_s[rows]),
+            "end_to_end_ms": _between(arrival, times.end_s[rows]),
+            "input_tokens": times.input_tokens[rows],
+            "output_tokens": times.output_tokens[rows],
+            "preemptions": times.preemptions[rows],
+            "measured": measured.ended[rows],
         }
     )
 
@@ -169,7 +174,7 @@ def waterfall(measured: Measured, window: Window, max_requests: int = MAX_REQUES
     shown = there
     if len(there) > max_requests:
         shown = there[np.linspace(0, len(there) - 1, max_requests).round().astype(int)]
-    table = requests_frame(measured).iloc[shown].assign(row=np.arange(len(shown)))
+    table = requests_frame(measured, shown).assign(row=np.arange(len(shown)))
     corners = [times.arrival_s, times.start_s, times.first_s, times.end_s]
     parts = []
     for phase, begin, end in zip(PHASES, corners[:-1], corners[1:], strict=True):

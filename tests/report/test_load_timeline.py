@@ -140,6 +140,8 @@ def test_the_request_table_is_what_was_measured(case: Case) -> None:
     load = evaluation.load
     assert load is not None
     assert len(counted) * load.num_seeds == pytest.approx(load.num_requests, rel=0.05)
+    last = len(measured.times.arrival_s) - 1
+    assert tables.requests_frame(measured, np.array([last]))["request"].tolist() == [last + 1]
 
 
 def test_the_step_table_has_the_window(case: Case) -> None:
