@@ -125,6 +125,8 @@ def test_the_waterfall_is_the_life_of_each_request(case: Case) -> None:
     assert spent.sum() == pytest.approx(lives.sum())
     some, there = tables.waterfall(measured, (0.2 * end, 0.7 * end))
     assert some["row"].nunique() <= tables.MAX_REQUESTS
+    happens = (times.arrival_s > 0.2 * end) & (times.arrival_s < 0.7 * end) & (times.end_s < 0.7 * end)
+    assert happens.sum() > tables.MAX_REQUESTS or set(np.flatnonzero(happens) + 1) <= set(some["request"])
     assert some["request"].nunique() == min(there, tables.MAX_REQUESTS)
     assert (some["start_s"] >= 0.2 * end).all()
     assert (some["end_s"] <= 0.7 * end).all()
@@ -211,6 +213,6 @@ def test_the_headline_says_the_finding() -> None:
 
 
 def test_so_many_requests_are_drawn_and_no_more() -> None:
-    assert words.waterfall_title(80, 312).startswith("80 of 312 requests in the window, evenly picked; ")
+    assert words.waterfall_title(80, 312).startswith("80 of 312 requests in the window, first those to which ")
     assert words.waterfall_title(1, 1).startswith("1 request in the window; ")
     assert words.waterfall_title(0, 0) == "No request in the window"
