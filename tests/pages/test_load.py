@@ -97,9 +97,10 @@ def test_plan_in_plain_words(open_app: Open, query: str, words: str) -> None:
 
 
 def test_what_would_help_is_said_of_a_burst(open_app: Open) -> None:
-    query = "arrival=closed&users=8&seeds=1&engine=analytic&input=500&output=100&model=Qwen/Qwen3-8B"
+    query = "arrival=closed&users=8&seeds=1&engine=analytic&input=500&output=100&model=Qwen/Qwen3-8B&ttft=900"
     app = explained(open_app(query))
-    assert "Worked out for a burst under the same limits" in captions(app)
+    assert "Worked out for a burst without the limit on TTFT" in captions(app)
+    assert not any("TTFT stops" in text.value for text in app.test.markdown)
     assert any("What stops a burst" in text.value for text in app.test.markdown)
     button = app.test.button(key="explain-timeline")
     assert button.label.startswith("See a burst of batch ")
@@ -107,7 +108,7 @@ def test_what_would_help_is_said_of_a_burst(open_app: Open) -> None:
     app.test.selectbox(key="explain-open").select(names_of_changes[0])
     app.run()
     assert app.address["arrival"] == "closed", "the change, for the requests that arrive as asked"
-    assert app.address["users"] == "8"
+    assert (app.address["users"], app.address["ttft"]) == ("8", "900")
     app = explained(open_app(query))
     app.test.button(key="explain-timeline").click()
     app.run()
