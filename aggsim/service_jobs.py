@@ -19,6 +19,7 @@ from aggsim.scenario import Scenario
 from aggsim.scenario_search import SearchQuestion
 from aggsim.service_executors import Executor, Watch
 from aggsim.service_search import Question, explain, search
+from aggsim.service_turns import beside
 
 __all__ = ["ExplanationJob", "SearchJob", "start_search"]
 
@@ -146,7 +147,8 @@ class ExplanationJob(Watch):
     def _work(self) -> None:
         try:
             for other_devices in (False, True):
-                self.answers.append(explain(self.scenario, other_devices=other_devices, watch=self))
+                with beside.turn(self.cancelled):
+                    self.answers.append(explain(self.scenario, other_devices=other_devices, watch=self))
         except CancelledError:
             pass
         except AggsimError as error:

@@ -15,7 +15,6 @@ from aggsim.engines.silicon_forward import SiliconForward, SiliconMemory
 from aggsim.engines.silicon_models import model_problem
 from aggsim.engines.silicon_quantization import quantization_problem
 from aggsim.engines.silicon_tables import (
-    LOCK,
     SYSTEMS,
     availability,
     measured_backends,
@@ -96,8 +95,7 @@ def _compiled(
     reason = model_problem(model)
     if reason is not None:
         return reason
-    with LOCK:
-        return compile_deployment(model, system, options.backend, layout, quantization, options.num_mtp_tokens)
+    return compile_deployment(model, system, options.backend, layout, quantization, options.num_mtp_tokens)
 
 
 def _layout_problem(model: ModelSpec, layout: ParallelLayout) -> str | None:

@@ -15,7 +15,7 @@ from aggsim.engines.silicon_forward import MemoryFormulas
 from aggsim.engines.silicon_models import has_own_config, model_folder
 from aggsim.engines.silicon_ops import Call, Phase, Program, members
 from aggsim.engines.silicon_quantization import MATMUL_TABLES, Formats, candidates
-from aggsim.engines.silicon_tables import Tables, captured_log, measured_backends, open_tables
+from aggsim.engines.silicon_tables import LOCK, Tables, captured_log, measured_backends, open_tables
 from aggsim.models.spec import ModelSpec
 from aggsim.scenario import ParallelLayout, Quantization
 from aggsim.units import GIB
@@ -50,7 +50,15 @@ class Compiled:
 def compile_deployment(
     model: ModelSpec, system: str, backend: str, layout: ParallelLayout, quantization: Quantization, num_mtp_tokens: int
 ) -> Compiled | str:
-    """The deployment, or in one sentence what it lacks. The caller holds silicon_tables.LOCK."""
+    """The deployment, or in one sentence what it lacks. What is known waits for nobody who opens tables."""
+    with LOCK:
+        return _compile(model, system, backend, layout, quantization, num_mtp_tokens)
+
+
+@functools.lru_cache(maxsize=256)
+def _compile(
+    model: ModelSpec, system: str, backend: str, layout: ParallelLayout, quantization: Quantization, num_mtp_tokens: int
+) -> Compiled | str:
     tables = open_tables(system, backend)
     refusal, wanted = "", ""
     chosen_formats = tuple(

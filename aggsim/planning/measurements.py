@@ -97,17 +97,21 @@ class Measurement:
         """Users of a replica, in four classes."""
         return next(name for name, most in LOADS.items() if self.users <= most)
 
+    @property
+    def weights(self) -> str | None:
+        """Number format of the linear layers and experts; None: the checkpoint's own."""
+        return None if (self.checkpoint, self.precision) in OWN_WEIGHTS else WEIGHTS[self.precision]
+
     def scenario(self, engine: str = "auto") -> Scenario:
         """The row as a question: layout, formats, lengths and users as measured."""
-        weights = None if (self.checkpoint, self.precision) in OWN_WEIGHTS else WEIGHTS[self.precision]
         return Scenario(
             model=self.model,
             device=self.device,
             devices=self.tp * self.dp,
             tp=self.tp,
             ep=self.ep,
-            linear=weights,
-            experts=weights,
+            linear=self.weights,
+            experts=self.weights,
             attention=self.recipe.attention,
             input=self.input_tokens,
             output=self.output_tokens,

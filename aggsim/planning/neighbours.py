@@ -93,8 +93,7 @@ def _distance(row: Measurement, system: str, evaluation: Evaluation) -> float:
     """1 for another model or number format, half of it for another device or framework, 1 for twice as many devices
     in a layout, half of it for twice the load, a quarter for twice the length."""
     scenario, layout = evaluation.scenario, evaluation.layout
-    asked = row.scenario()
-    formats = asked.linear is not None and asked.linear != scenario.linear
+    formats = row.weights is not None and row.weights != scenario.linear
     users = max(1, scenario.batch or 1)
     return (
         1.0 * (row.model != scenario.model)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from concurrent.futures import CancelledError
 from functools import partial
 
 import streamlit as st
@@ -14,6 +15,7 @@ from aggsim.planning.load_runs import Hooks
 from aggsim.report.load_words import steady_words
 from aggsim.scenario import Scenario
 from aggsim.service_search import is_slow
+from aggsim.service_turns import beside
 from aggsim.ui.late import Kept, State, later
 
 _PATIENCE_S = 0.05
@@ -48,10 +50,11 @@ class SteadyJob:
 
     def _work(self) -> None:
         try:
-            load = service.steady_state(self._scenario, hooks=Hooks(cancel=self._cancel))
+            with beside.turn(self._cancel):
+                load = service.steady_state(self._scenario, hooks=Hooks(cancel=self._cancel))
             if load is not None:
                 self.words = steady_words(load, round(load.concurrency))
-        except AggsimError:
+        except (AggsimError, CancelledError):
             pass  # stopped, or impossible: without a line there is nothing to say
 
 
