@@ -1,4 +1,4 @@
-"""The names that choices choose from."""
+"""The names that choices choose from, and which fields only some scenarios have."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ __all__ = [
     "ARRIVALS",
     "ATTENTION_MODES",
     "ENGINE_NAMES",
+    "EXPERT_KEYS",
     "LINEAR_MODES",
     "MIXED_NAMES",
     "PERCENTILES",
@@ -31,3 +32,5 @@ SCHEDULER_NAMES = ("decode_first_with_slack", "chunked_prefill", "prefill_first"
 ARRIVALS = ("burst", "closed", "open", "trace")
 MIXED_NAMES = ("fused", "max", "sum")
 PERCENTILES = ("mean", "p50", "p90", "p95", "p99")
+EXPERT_KEYS = ("ep", "moe_dp", "experts")
+"""Fields that mean something to models with routed experts only."""

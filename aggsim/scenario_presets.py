@@ -1,21 +1,23 @@
 """Workloads to start from: lengths, prefix cache and limits that are typical of a use, each with where they come from.
 
-MLPerf and DistServe state their limits for the 99th and the 90th percentile of a stream of requests; aggsim compares
-them with means. They are a start to argue from, not a promise.
+MLPerf and DistServe state their limits for the 99th and the 90th percentile of a stream of requests, and so do the
+presets that take them: where requests arrive one by one, that percentile is held against the limits. A burst has means
+only, which its answer says. They are a start to argue from, not a promise.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
 from aggsim.scenario import Scenario
 
-__all__ = ["CUSTOM", "FIELDS", "PRESETS", "Preset", "preset_of"]
+__all__ = ["CUSTOM", "FIELDS", "PRESETS", "Preset", "preset_named", "preset_of"]
 
 CUSTOM: Final = "custom"
 """What a workload is called that is none of these."""
-FIELDS: Final = ("input", "output", "prefix_hit", "ttft", "tpot")
+FIELDS: Final = ("input", "output", "prefix_hit", "ttft", "tpot", "percentile")
 """What a preset sets."""
 
 
@@ -31,6 +33,8 @@ class Preset:
     prefix_hit: float = 0.0
     ttft: float | None = None
     tpot: float | None = None
+    percentile: str = "mean"
+    """What of TTFT and TPOT the limits are for."""
     lengths_source: str
     limits_source: str
 
@@ -51,6 +55,7 @@ PRESETS: Final[tuple[Preset, ...]] = (
         output=129,
         ttft=450,
         tpot=40,
+        percentile="p99",
         lengths_source=_AZURE.format("conversation"),
         limits_source="MLPerf Inference, Llama 2 70B, interactive scenario",
     ),
@@ -61,6 +66,7 @@ PRESETS: Final[tuple[Preset, ...]] = (
         output=256,
         ttft=2000,
         tpot=50,
+        percentile="p99",
         lengths_source=_BY_HAND.format("instructions and eight passages of about 480 tokens, an answer of a paragraph"),
         limits_source="TTFT: MLPerf Inference, Llama 3.1 8B, server scenario; TPOT chosen by hand: 20 tokens/s, faster "
         "than people read",
@@ -72,6 +78,7 @@ PRESETS: Final[tuple[Preset, ...]] = (
         output=13,
         ttft=125,
         tpot=200,
+        percentile="p90",
         lengths_source=_AZURE.format("coding"),
         limits_source="DistServe (OSDI 2024), code completion",
     ),
@@ -82,6 +89,7 @@ PRESETS: Final[tuple[Preset, ...]] = (
         output=600,
         ttft=6000,
         tpot=175,
+        percentile="p99",
         lengths_source=_BY_HAND.format("a report of about 20 pages at 500 tokens, a summary of one"),
         limits_source="MLPerf Inference, Llama 3.1 405B, server scenario",
     ),
@@ -92,6 +100,7 @@ PRESETS: Final[tuple[Preset, ...]] = (
         output=4000,
         ttft=2000,
         tpot=80,
+        percentile="p99",
         lengths_source=_BY_HAND.format("a problem statement, and several thousand tokens of thought"),
         limits_source="MLPerf Inference, DeepSeek-R1, server scenario",
     ),
@@ -119,5 +128,10 @@ PRESETS: Final[tuple[Preset, ...]] = (
 
 def preset_of(scenario: Scenario) -> str:
     """Name of the preset whose workload and limits the scenario has, else CUSTOM."""
-    given = {key: getattr(scenario, key) for key in FIELDS}
-    return next((preset.name for preset in PRESETS if preset.values == given), CUSTOM)
+    return preset_named({key: getattr(scenario, key) for key in FIELDS if scenario.uses(key)})
+
+
+def preset_named(given: Mapping[str, Any]) -> str:
+    """The same of values for FIELDS; those that are left out do not count."""
+    fit = (preset.name for preset in PRESETS if all(preset.values[key] == given[key] for key in given))
+    return next(fit, CUSTOM)

@@ -10,6 +10,7 @@ from aggsim.devices.catalog import load_device
 from aggsim.errors import AggsimError
 from aggsim.models.catalog import load_model, raw_config
 from aggsim.scenario import Scenario
+from aggsim.scenario_own import is_own
 from aggsim.store import canonical_json
 
 __all__ = ["Contents", "contents"]
@@ -26,8 +27,15 @@ class Contents:
 
 
 def contents(scenario: Scenario) -> Contents:
-    """Of what the scenario's model and device are today. What the catalog does not know stands for itself."""
-    return Contents(model=_model_digest(scenario.model), device=_device_digest(scenario.device))
+    """Of what the scenario's model and device are today.
+
+    An own entry's id holds all that is known of it, so it stands for itself; so does what the catalog does not know.
+    """
+    model, device = scenario.model, scenario.device
+    return Contents(
+        model=_digest(model) if is_own(model) else _model_digest(model),
+        device=_digest(device) if is_own(device) else _device_digest(device),
+    )
 
 
 @lru_cache(maxsize=256)

@@ -6,7 +6,6 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,23 +21,13 @@ from aggsim.scenario import Scenario
 from aggsim.share import decode, encode
 from aggsim.store import default_store
 
+pytestmark = pytest.mark.usefixtures("empty_store")
+
 needs_package = pytest.mark.skipif(availability() is not None, reason=availability() or "")
 
 COVERED = Scenario(device="H100_SXM_80G", batch=16)
 NOT_MEASURED = COVERED.replace(linear="w8a8_dynamic")
 OTHER_VENDOR = COVERED.replace(device="MI300X_192G")
-
-
-@pytest.fixture(autouse=True)
-def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """An empty store of the test's own."""
-    monkeypatch.setenv("AGGSIM_CACHE_DIR", str(tmp_path / "cache"))
-    default_store.cache_clear()
-    service.forget()
-    yield
-    default_store().close()
-    default_store.cache_clear()
-    service.forget()
 
 
 @pytest.fixture

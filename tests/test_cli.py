@@ -6,16 +6,15 @@ import json
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from aggsim import service
 from aggsim.cli import main
 from aggsim.models import catalog
-from aggsim.store import default_store
+
+pytestmark = pytest.mark.usefixtures("empty_store")
 
 ROOT = Path(__file__).parent.parent
 ACCEPTANCE = "model=Qwen/Qwen3-32B&device=TEST_DEVICE&devices=8&tp=8&input=3500&output=1500&linear=w8a8_dynamic&tpot=50"
@@ -35,17 +34,6 @@ PASS: dict[str, Any] = {
     "seq_len": 512,
 }
 """A recorded pass without its answer."""
-
-
-@pytest.fixture(autouse=True)
-def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setenv("AGGSIM_CACHE_DIR", str(tmp_path / "cache"))
-    default_store.cache_clear()
-    service.forget()
-    yield
-    default_store().close()
-    default_store.cache_clear()
-    service.forget()
 
 
 class Shell:

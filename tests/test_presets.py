@@ -23,12 +23,21 @@ def test_a_preset_is_a_valid_workload_with_sources(preset: Preset) -> None:
     scenario = Scenario(engine="analytic", **preset.values)
     assert preset_of(scenario) == preset.name
     for key in FIELDS:
-        other = {"input": 7, "output": 7, "prefix_hit": 0.123, "ttft": 7.0, "tpot": 7.0}[key]
-        assert preset_of(scenario.replace(**{key: other})) == CUSTOM
+        other = {"input": 7, "output": 7, "prefix_hit": 0.123, "ttft": 7.0, "tpot": 7.0, "percentile": "p50"}[key]
+        changed = scenario.replace(**{key: other})
+        assert preset_of(changed.replace(arrival="closed")) == CUSTOM
+        assert preset_of(changed) == (preset.name if key == "percentile" else CUSTOM)  # a burst has means only
     assert preset.about.endswith(".")
     assert preset.lengths_source
     assert preset.limits_source
     assert service.evaluate(scenario.replace(batch=1)).output_tokens_per_s > 0
+
+
+def test_limits_stated_for_a_percentile_hold_for_it() -> None:
+    for preset in PRESETS:
+        said = {"MLPerf": "p99", "DistServe": "p90"}
+        source = next((name for name in said if name in preset.limits_source and preset.ttft), "")
+        assert preset.percentile == said.get(source, "mean")
 
 
 def test_the_default_is_custom() -> None:

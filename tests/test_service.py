@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -22,19 +21,9 @@ from aggsim.scenario import Scenario
 from aggsim.service_answers import Memory
 from aggsim.store import default_store
 
+pytestmark = pytest.mark.usefixtures("empty_store")
+
 QUESTION = Scenario(device="TEST_DEVICE", tp=8)
-
-
-@pytest.fixture(autouse=True)
-def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """An empty store of the test's own."""
-    monkeypatch.setenv("AGGSIM_CACHE_DIR", str(tmp_path / "cache"))
-    default_store.cache_clear()
-    service.forget()
-    yield
-    default_store().close()
-    default_store.cache_clear()
-    service.forget()
 
 
 @pytest.fixture

@@ -29,7 +29,7 @@ from aggsim.scenario import ParallelLayout, Quantization
 
 __all__ = ["SiliconEngine", "silicon_models", "silicon_systems"]
 
-READING = 2
+READING = 3
 """Counted up whenever the same tables give other prices."""
 MEMORY_FORMULA_TP = (1, 2, 4, 8)
 """Tensor-parallel degrees up to 8 that the package's activation formula knows; above 8 it takes 8."""

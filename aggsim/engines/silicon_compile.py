@@ -7,6 +7,7 @@ import functools
 import json
 import re
 from dataclasses import dataclass
+from itertools import product
 from typing import Any
 
 from aggsim.engines.silicon_collectives import DONOR, add_qk_norm, borrows, once_each, with_donor
@@ -14,7 +15,7 @@ from aggsim.engines.silicon_forward import MemoryFormulas
 from aggsim.engines.silicon_models import has_own_config, model_folder
 from aggsim.engines.silicon_ops import Call, Phase, Program, members
 from aggsim.engines.silicon_quantization import MATMUL_TABLES, Formats, candidates
-from aggsim.engines.silicon_tables import Tables, captured_log, open_tables
+from aggsim.engines.silicon_tables import Tables, captured_log, measured_backends, open_tables
 from aggsim.models.spec import ModelSpec
 from aggsim.scenario import ParallelLayout, Quantization
 from aggsim.units import GIB
@@ -52,11 +53,14 @@ def compile_deployment(
     """The deployment, or in one sentence what it lacks. The caller holds silicon_tables.LOCK."""
     tables = open_tables(system, backend)
     refusal, wanted = "", ""
-    own_config = has_own_config(model)
-    for formats in candidates(model, quantization, backend=backend, system=system, own_config=own_config):
+    chosen_formats = tuple(
+        candidates(model, quantization, backend=backend, system=system, own_config=has_own_config(model))
+    )
+    lenders = (None, *(name for name in measured_backends(system) if name != backend and model.is_moe))
+    for lender, formats in product(lenders, chosen_formats):
         with captured_log() as log:
             try:
-                built, config = _build(model, tables, layout, formats, num_mtp_tokens)
+                built, config = _build(model, tables, layout, formats, num_mtp_tokens, lender)
                 missing = _unmeasured(built.program)
             except PACKAGE_ERRORS as error:
                 refusal = refusal or f"aiconfigurator-core does not build this deployment ({_shown(error)})"
@@ -78,9 +82,17 @@ def compile_deployment(
 
 
 def _build(
-    model: ModelSpec, tables: Tables, layout: ParallelLayout, formats: Formats, num_mtp_tokens: int
+    model: ModelSpec,
+    tables: Tables,
+    layout: ParallelLayout,
+    formats: Formats,
+    num_mtp_tokens: int,
+    lender: str | None,
 ) -> tuple[Compiled, Any]:
-    """The deployment, noting only what was substituted, and the package's model configuration with all formats."""
+    """The deployment, noting only what was substituted, and the package's model configuration with all formats.
+
+    lender: the framework whose table the experts are read from; None: the tables' own.
+    """
     import aiconfigurator_core
     from aiconfigurator_core.sdk.backends.factory import get_backend
     from aiconfigurator_core.sdk.config_builders import apply_nextn, build_model_config
@@ -116,18 +128,24 @@ def _build(
     operators = json.loads(spec)
     substituted = _substitute([*operators["context_ops"], *operators["generation_ops"]], tables.backend)
     substituted += once_each(operators, tables.backend) + add_qk_norm(operators, model, layout.tp)
-    lent = None
-    if borrows(tables.backend, tables.system):
-        donor = open_tables(tables.system, DONOR)
-        lent = with_donor(operators, donor.version)
-        substituted += (f"All-reduces are read from the table of {donor.title}, whose kernel vLLM fuses with norms.",)
 
     def handle(spec: dict[str, Any]) -> Any:
         return EngineHandle(bytes(aiconfigurator_core.engine_spec_bincode_from_json(json.dumps(spec))))
 
+    lent: dict[str, Any] = {}
+    if borrows(tables.backend, tables.system):
+        donor = open_tables(tables.system, DONOR)
+        reduced = with_donor(operators, donor.version)
+        lent |= {} if reduced is None else {"CustomAllReduce": handle(reduced)}
+        substituted += (f"All-reduces are read from the table of {donor.title}, whose kernel vLLM fuses with norms.",)
+    if lender is not None:
+        donor = open_tables(tables.system, lender)
+        engine = operators["engine"] | {"backend": donor.backend, "backend_version": donor.version}
+        lent["Moe"] = handle(operators | {"engine": engine})
+        substituted += (f"Experts were not measured with {tables.title}: they are read from {donor.title}.",)
     program = Program(
         handle=handle(operators),
-        all_reduces=None if lent is None else handle(lent),
+        lent=lent,
         prefill=Phase(operators["context_ops"], decode=False),
         decode=Phase(operators["generation_ops"], decode=True),
     )

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,7 +28,8 @@ SOURCES: dict[str, Source] = {
     "empirical": "analytic",
     "sol": "analytic",
 }
-"""The package's word for where a number is from → ours. mixed and estimated: measured values with a computed part."""
+"""The package's word for where a number is from → ours. mixed and estimated: measured values with a computed part.
+mixed also where experts were measured with another framework."""
 
 KERNELS: dict[str, str] = {
     "Gemm": "matmul",
@@ -113,8 +114,9 @@ class SiliconOp:
         return self.families <= COMMUNICATION
 
     @property
-    def is_all_reduce(self) -> bool:
-        return self.families == {"CustomAllReduce"}
+    def family(self) -> str:
+        """Of a single operator; empty for a composite one."""
+        return next(iter(self.families)) if len(self.families) == 1 else ""
 
     @property
     def title(self) -> str:
@@ -161,10 +163,10 @@ class Phase:
 class Program:
     """Both phases, compiled, and what is known of their shapes. Safe to use from several threads."""
 
-    def __init__(self, *, handle: Any, prefill: Phase, decode: Phase, all_reduces: Any = None) -> None:
-        """all_reduces: the same operators bound to the tables that all-reduces are read from; None: to handle's."""
+    def __init__(self, *, handle: Any, prefill: Phase, decode: Phase, lent: Mapping[str, Any] | None = None) -> None:
+        """lent: operator family → the same operators bound to the tables of another framework, read for that family."""
         self.handle = handle
-        self._all_reduces = all_reduces
+        self._lent = lent or {}
         self.prefill = prefill
         self.decode = decode
         self._known: dict[Call, tuple[Entry, ...]] = {}
@@ -184,12 +186,15 @@ class Program:
 
     def evaluate(self, call: Call) -> tuple[Entry, ...]:
         """From the tables. Raises the package's errors where one is missing."""
-        if self._all_reduces is None:
+        if not self._lent:
             return _rows(self.handle, call, call.indices)
         ops = (self.decode if call.decode else self.prefill).ops
-        lent = tuple(i for i in call.indices if ops[i].is_all_reduce)
-        own = tuple(i for i in call.indices if not ops[i].is_all_reduce)
-        return _rows(self.handle, call, own) + _rows(self._all_reduces, call, lent)
+        own = tuple(i for i in call.indices if ops[i].family not in self._lent)
+        found = _rows(self.handle, call, own)
+        for family, handle in self._lent.items():
+            rows = _rows(handle, call, tuple(i for i in call.indices if ops[i].family == family))
+            found += tuple((name, ms, "mixed" if family == "Moe" else source) for name, ms, source in rows)
+        return found
 
     def bound(self, ops: Sequence[SiliconOp], call: Call) -> Bound:
         """The longer side of the package's own roofline at this shape, unknown where a family has none."""

@@ -23,7 +23,7 @@ from aggsim.planning.measurements import Measurement
 
 __all__ = ["SEARCHED", "best_of", "fit_overheads"]
 
-COLLECTIVES_S = (0.0, 4e-6, 8e-6, 12e-6)
+COLLECTIVES_S = (0.0, 4e-6, 8e-6, 12e-6, 16e-6, 20e-6)
 PREFILL_SHARES = (1.0, 1.1, 1.2, 1.3)
 TTFT_STEPS = (0.0, 1.0, 2.0, 3.0, 4.0, 5.0)
 SEARCHED = tuple(Overheads(collective_s=c, prefill_share=p) for c, p in product(COLLECTIVES_S, PREFILL_SHARES))

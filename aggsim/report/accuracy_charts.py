@@ -38,8 +38,15 @@ def parity_chart(frame: pd.DataFrame, theme: Theme, quantity: str, title: str) -
             points.encode(
                 x,
                 y,
-                alt.Color("model:N", title="model", legend=alt.Legend(orient="right", symbolOpacity=1, labelLimit=260)),
-                alt.Shape("backend:N", title="framework", legend=alt.Legend(orient="right")),
+                alt.Color(
+                    "model:N",
+                    title="model",
+                    scale=alt.Scale(scheme="tableau20"),
+                    legend=alt.Legend(orient="right", symbolOpacity=1, labelLimit=260),
+                ),
+                alt.Shape(
+                    "backend:N", title="framework", legend=alt.Legend(orient="right", symbolFillColor=theme.muted)
+                ),
                 tooltip=[
                     *(alt.Tooltip(f"{name}:N") for name in ("model", "system", "backend", "layout", "lengths")),
                     alt.Tooltip("users:Q"),

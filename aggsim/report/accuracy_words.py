@@ -62,8 +62,9 @@ def fit_words(fit: Fit) -> str:
     """The three parameters and where they are from."""
     found = fit.overheads
     return (
-        f"Global parameters: {1e6 * found.collective_s:g} µs for each collective of a pass beyond its table, prefill "
-        f"work × {found.prefill_share:g}, a first token arrives {found.ttft_steps:g} decode steps late. "
+        f"Global parameters: {1e6 * found.collective_s:g} µs for each collective of a pass beyond its table (none "
+        f"under TensorRT-LLM), prefill work × {found.prefill_share:g}, a first token {found.ttft_steps:g} decode steps "
+        "late. "
         f"Found {fit.date} on {fit.num_rows:,} rows of the fit half with silicon {fit.engine_version}: balanced median "
         f"error of TPOT {100 * fit.tpot_error:.1f}%, of TTFT without queueing {100 * fit.ttft_error:.1f}%."
     )

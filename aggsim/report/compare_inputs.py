@@ -6,18 +6,20 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
+from aggsim.parameters_choices import EXPERT_KEYS
 from aggsim.report.comparison import Cell, Entry, Row
 from aggsim.report.format import count, duration, number
 from aggsim.report.words import mode_words, short_model
 from aggsim.scenario import PARAMETERS, Parameter
+from aggsim.scenario_own import named
 from aggsim.units import seconds
 
-__all__ = ["entry_names", "input_rows"]
+__all__ = ["entry_names", "input_rows", "told_apart"]
 
 SEARCHED = "searched"
 _SETTLED = ("tp", "dp", "ep", "moe_dp", "linear", "experts", "engine")
 """Inputs that matter as they were settled; what else was left open (batch, token budget, timing) is a result."""
-_OF_EXPERTS = ("ep", "moe_dp", "experts")
+_IDS = ("model", "device")
 _MAX_NAME_PARTS = 3
 
 
@@ -34,12 +36,29 @@ def entry_names(entries: Sequence[Entry]) -> list[str]:
         said = [words[index] for words, most in zip(parts, usual, strict=True) if words[index] not in ("", most)]
         said = said or every
         more = [f"+{len(said) - _MAX_NAME_PARTS}"] if len(said) > _MAX_NAME_PARTS else []
-        names.append(" · ".join((*said[:_MAX_NAME_PARTS], *more)) or short_model(_shown_id(entry.asked.model)))
+        names.append(" · ".join((*said[:_MAX_NAME_PARTS], *more)) or short_model(named(entry.asked.model)))
     return names
 
 
 def _name_parts(key: str, entries: Sequence[Entry]) -> list[str]:
+    if key in _IDS:
+        names = told_apart([getattr(entry.settled, key) for entry in entries])
+        return [short_model(name) if key == "model" else name.replace("_", " ") for name in names]
     return [_name_part(key, entry) for entry in entries]
+
+
+def told_apart(ids: Sequence[str]) -> list[str]:
+    """Names of models or devices by their ids; of different own ones with one name, the later ones are numbered."""
+    same: dict[str, list[str]] = {}
+    names = []
+    for entry_id in ids:
+        name = named(entry_id)
+        known = same.setdefault(name, [])
+        if entry_id not in known:
+            known.append(entry_id)
+        position = known.index(entry_id)
+        names.append(f"{name} ({position + 1})" if position else name)
+    return names
 
 
 def _usual(words: Sequence[str]) -> str | None:
@@ -54,13 +73,19 @@ def input_rows(entries: Sequence[Entry]) -> list[Row]:
 
 
 def _differing(entries: Sequence[Entry]) -> list[tuple[Parameter, tuple[Cell, ...]]]:
-    """What auto would have come to in a scenario without an answer is not known: it does not count as a difference."""
+    """What auto would have come to in a scenario without an answer is not known: it does not count as a difference;
+    nor do fields that none of them looks at."""
     any_experts = any(entry.evaluation is not None and entry.evaluation.is_moe for entry in entries)
     found = []
     for parameter in PARAMETERS:
-        if parameter.key in _OF_EXPERTS and not any_experts:
+        if parameter.key in EXPERT_KEYS and not any_experts:
+            continue
+        if not any(entry.asked.uses(parameter.key) for entry in entries):
             continue
         cells = tuple(_input_cell(parameter, entry) for entry in entries)
+        if parameter.key in _IDS:
+            names = told_apart([getattr(entry.settled, parameter.key) for entry in entries])
+            cells = tuple(Cell(text=name.replace("_", " ")) for name in names)
         known = {
             cell.text
             for cell, entry in zip(cells, entries, strict=True)
@@ -90,19 +115,12 @@ def _input_cell(parameter: Parameter, entry: Entry) -> Cell:
 
 def _input_words(parameter: Parameter, value: Any) -> str:
     match parameter.key:
-        case "model" | "device":
-            return _shown_id(str(value)).replace("_", " ")
         case "linear" | "experts" | "attention":
             none = "16 bit" if parameter.key == "attention" else "unquantized"
             return "auto" if value is None else mode_words(value, none)
     if isinstance(value, int | float):
         return number(value)
     return parameter.format(value)
-
-
-def _shown_id(entry_id: str) -> str:
-    """An id as it reads on screen; one that carries a whole description is cut."""
-    return entry_id if len(entry_id) <= 60 else f"{entry_id[:40]}…"
 
 
 def _label(parameter: Parameter) -> str:
@@ -122,10 +140,6 @@ def _told(keys: Sequence[str]) -> list[str]:
 def _name_part(key: str, entry: Entry) -> str:
     value = getattr(entry.settled, key)
     match key:
-        case "model":
-            return short_model(_shown_id(value))
-        case "device":
-            return str(_shown_id(value)).replace("_", " ")
         case "devices":
             return count(value, "device")
         case "input":

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from html import escape
 
 from aggsim.planning.evaluation import Evaluation
+from aggsim.report.compare_inputs import told_apart
 from aggsim.report.format import MISSING, duration, full, memory, number
 from aggsim.report.words import TPOT_LABELS, verdict_words
 from aggsim.scenario import PARAMETERS, Parameter
-from aggsim.scenario_own import named
 from aggsim.units import gib, ms
 
 __all__ = ["inputs_table", "results_table"]
@@ -20,7 +20,7 @@ def inputs_table(evaluations: Sequence[Evaluation], names: Sequence[str], *, dif
     """Every field of the form as it was resolved. differing: only those that differ, or only those that do not."""
     rows = []
     for parameter in PARAMETERS:
-        values = [_input_words(parameter, evaluation) for evaluation in evaluations]
+        values = _values(parameter, evaluations)
         if differing is not None and differing != (len(set(values)) > 1):
             continue
         if not any(e.scenario.uses(parameter.key) and _says_something(parameter, e) for e in evaluations):
@@ -82,12 +82,17 @@ def _verdict_words(evaluation: Evaluation) -> str:
     return f"{'✓' if evaluation.verdict.ok else '✗'} {verdict_words(evaluation)[0]}"
 
 
+def _values(parameter: Parameter, evaluations: Sequence[Evaluation]) -> list[str]:
+    """As they are written."""
+    if parameter.key in ("model", "device"):  # an own one's id is its whole contents: it is in the link
+        return told_apart([getattr(evaluation.scenario, parameter.key) for evaluation in evaluations])
+    return [_input_words(parameter, evaluation) for evaluation in evaluations]
+
+
 def _input_words(parameter: Parameter, evaluation: Evaluation) -> str:
     value = getattr(evaluation.scenario, parameter.key)
     if not evaluation.scenario.uses(parameter.key):
         return MISSING
-    if parameter.key in ("model", "device"):
-        return named(value)  # an own one's id is its whole contents: it is in the link
     if isinstance(value, int | float) and not isinstance(value, bool):
         return f"{number(value)} {_unit(value, parameter.unit)}".rstrip()
     return parameter.format(value)

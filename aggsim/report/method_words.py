@@ -201,6 +201,8 @@ def _preset_words(preset: Preset) -> str:
         for name, limit in (("TTFT", preset.ttft), ("TPOT", preset.tpot))
         if limit is not None
     )
+    if preset.percentile != "mean":
+        limits += f" at {preset.percentile.upper()}"
     return (
         f"{preset.about} {number(preset.input)} → {number(preset.output)} tokens{cached}: {preset.lengths_source}. "
         f"Limits: {f'{limits}, {preset.limits_source}' if limits else preset.limits_source}."

@@ -130,7 +130,7 @@ def top_table(candidates: Sequence[Candidate], result: SearchResult) -> pd.DataF
                 "layout": candidate_words(candidate, result.question),
                 "tokens_per_s": best.output_tokens_per_s,
                 "per_device": candidate.output_tokens_per_s_per_device,
-                "behind": result.rate_of(candidate) / leader - 1 if leader else 0.0,
+                "behind": 100 * (result.rate_of(candidate) / leader - 1) if leader else 0.0,
                 **({"load": load_name(candidate.scenario, best)} if candidate.scenario.is_load else {}),
                 "batch": best.batch_size,
                 "tpot_ms": ms(best.tpot_s),

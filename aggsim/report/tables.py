@@ -97,12 +97,17 @@ def operators(cost: ForwardCost, top: int = 8) -> pd.DataFrame:
 
 
 def result_table(evaluation: Evaluation) -> pd.DataFrame:
-    """One row per batch size tried, with the exported column names, then requests and prompt tokens
-    per second, `chosen`, and what `stopped_by` says."""
+    """One row per batch size or load tried, with the exported column names, then requests and prompt tokens
+    per second, `chosen`, and what `stopped_by` says; first the rate that was asked for, of requests that come by
+    themselves."""
     rows = tried_rows(evaluation) or [result_row(evaluation)]
     frame = pd.DataFrame(rows)
-    frame["requests/s"] = frame["token/s"] / evaluation.scenario.output
-    frame["prompt token/s"] = frame["requests/s"] * evaluation.scenario.input
+    # Lengths may vary from request to request: theirs are those of the answer's requests.
+    carried = evaluation.requests_per_s
+    outputs = evaluation.output_tokens_per_s / carried if carried > 0 else evaluation.scenario.output
+    inputs = evaluation.prompt_tokens_per_s / carried if carried > 0 else evaluation.scenario.input
+    frame["requests/s"] = frame["token/s"] / outputs
+    frame["prompt tokens/s"] = frame["requests/s"] * inputs
     answer = evaluation.answer_point if evaluation.tried else None
     verdicts = [evaluation.verdict if tried is answer else tried.verdict for tried in evaluation.tried]
     frame["chosen"] = [tried is answer for tried in evaluation.tried] or [True]

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import streamlit as st
 
-from aggsim.errors import InputError
+from aggsim.errors import AggsimError, InputError
 from aggsim.report.format import count
 from aggsim.scenario import PARAMETER
+from aggsim.scenario_own import is_own
 from aggsim.share import fields_of
 from aggsim.share_compare import MAX_SCENARIOS, decode_comparison_lenient
 from aggsim.share_frozen import FROZEN
-from aggsim.ui import pin
-from aggsim.ui.catalog import device_ids, model_ids
+from aggsim.ui import pin, shelf
+from aggsim.ui.catalog import device_ids, model_ids, problem
 from aggsim.ui.markdown import plain
 
 _TEXT = "compare-link"
@@ -40,7 +41,7 @@ def _add() -> None:
     text = st.session_state[_TEXT].strip()
     try:
         added = _pin_all(text)
-    except InputError as error:
+    except AggsimError as error:
         st.session_state[_SAID] = (False, str(error))
         return
     st.session_state[_SAID] = (True, added)
@@ -48,7 +49,7 @@ def _add() -> None:
 
 
 def _pin_all(text: str) -> str:
-    """What was pinned, in words. Raises InputError for a link with anything wrong: nothing of it is pinned then."""
+    """What was pinned, in words. Raises AggsimError for a link with anything wrong: nothing of it is pinned then."""
     query = fields_of(text)
     query.pop(FROZEN, None)
     if not any(key in PARAMETER or key == "v" for key in query):
@@ -74,6 +75,12 @@ def _pin_all(text: str) -> str:
 
 
 def _check_known(model: str, device: str) -> None:
-    for key, given, known in (("model", model, model_ids()), ("device", device, device_ids())):
-        if given not in known and not given.startswith("own:"):
-            raise InputError(key, given, "an id in the catalog of this server")
+    asked: dict[shelf.Kind, tuple[str, list[str]]] = {
+        "model": (model, model_ids()),
+        "device": (device, device_ids()),
+    }
+    for kind, (given, known) in asked.items():
+        if wrong := problem(kind, given):
+            raise wrong
+        if not is_own(given) and given not in known:
+            raise InputError(kind, given, "an id in the catalog of this server")

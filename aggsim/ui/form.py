@@ -12,6 +12,7 @@ import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 from aggsim.errors import AggsimError, InputError
+from aggsim.parameters_choices import EXPERT_KEYS
 from aggsim.parameters_load import USED_BY
 from aggsim.planning.evaluation import Evaluation
 from aggsim.report.format import number
@@ -30,8 +31,6 @@ _WIDE = frozenset({"model", "device", "batch", "law", "scheduler", "max_batched_
 _WIDE |= {"arrival", "trace", "length_spread", "max_num_seqs"}
 _FOLDED = ("Arrivals", "Advanced")
 _AS_TEXT = ("rates", "law", "spread", "trace")
-EXPERTS = ("ep", "moe_dp", "experts")
-"""Fields that mean something to models with routed experts only."""
 _STEPS = {
     "input": 100,
     "output": 100,
@@ -104,7 +103,7 @@ def draw(answer: Evaluation | None, errors: Mapping[str, AggsimError]) -> None:
 
 def _is_shown(key: str) -> bool:
     """Fields that only some scenarios have are shown where they apply, or where a value was given for them."""
-    if key in EXPERTS:
+    if key in EXPERT_KEYS:
         return is_moe(st.session_state["model"]) or st.session_state[key] is not None
     if key == "law":
         return st.session_state["engine"] == "linear" or bool(st.session_state[key])
@@ -204,7 +203,7 @@ def _touched(key: str) -> None:
     """A change of the model or the engine takes the fields along that no longer apply."""
     st.session_state[TOUCHED] = True
     if key == "model" and not is_moe(st.session_state["model"]):
-        st.session_state.update(dict.fromkeys(EXPERTS))
+        st.session_state.update(dict.fromkeys(EXPERT_KEYS))
     if key == "engine" and st.session_state["engine"] != "linear":
         st.session_state["law"] = ""
     if key == "arrival":  # Streamlit forgets a widget that is no longer drawn, unless its value is set

@@ -29,7 +29,8 @@ from aggsim.ui.markdown import plain
 from aggsim.ui.style import asset
 from aggsim.ui.table import draw_csv, explained
 
-NOT_REPORTED = "not reported"
+WORK = ("flop_per_byte", "tflop_per_s", "matrix_tflop", "vector_tflop", "memory_gb", "exchanged_gb")
+"""What engines without FLOPs and bytes leave empty."""
 ROW_PX, MAX_ROWS = 35, 13.5
 """The operator table: more rows are scrolled to, and the half row says so."""
 
@@ -97,9 +98,11 @@ def _draw_table(frame: pd.DataFrame, is_reported: bool, name: str) -> None:
         frame,
         hide_index=True,
         height=int(ROW_PX * min(len(frame) + 1, MAX_ROWS)) + 3,
-        placeholder="–" if is_reported else NOT_REPORTED,
+        placeholder="–",
         alt=f"{name} operators: their sum, the pass, then the longest first",
-        column_order=_source_beside_bound([column for column in frame.columns if column != "kernel"]),
+        column_order=_source_beside_bound(
+            [column for column in frame.columns if column != "kernel" and (is_reported or column not in WORK)]
+        ),
         column_config=explained(
             frame,
             {

@@ -6,6 +6,7 @@ from typing import Any
 
 import streamlit as st
 
+from aggsim.parameters_choices import EXPERT_KEYS
 from aggsim.scenario import Scenario
 from aggsim.scenario_own import is_own
 from aggsim.ui import form, shelf
@@ -16,7 +17,6 @@ from aggsim.ui.jump import PLAN, is_waiting, open_scenario
 __all__ = ["forget", "let_go", "plan_with", "use"]
 
 _RERUN = "_own_rerun"
-_EXPERTS: dict[str, Any] = dict.fromkeys(("ep", "moe_dp", "experts"))
 
 
 def use(kind: shelf.Kind, entry_id: str) -> None:
@@ -54,5 +54,5 @@ def _with(kind: shelf.Kind, entry_id: str) -> Scenario:
     base = form.read()[0] or current_answer().asked or Scenario()
     changes: dict[str, Any] = {kind: entry_id}
     if kind == "model" and not is_moe(entry_id):
-        changes |= _EXPERTS
+        changes |= dict.fromkeys(EXPERT_KEYS)
     return base.replace(**changes)

@@ -6,7 +6,8 @@ from collections.abc import Callable
 
 import streamlit as st
 
-from aggsim.scenario_presets import CUSTOM, FIELDS, PRESETS
+from aggsim.parameters_load import USED_BY
+from aggsim.scenario_presets import CUSTOM, FIELDS, PRESETS, preset_named
 
 _KEY = "preset"
 _BY_NAME = {preset.name: preset for preset in PRESETS}
@@ -14,15 +15,16 @@ _BY_NAME = {preset.name: preset for preset in PRESETS}
 
 def draw_preset(touched: Callable[[], None]) -> None:
     """Shows what the fields amount to; touched() is called after a choice has filled them."""
-    given = {key: st.session_state.get(key) for key in FIELDS}
-    found = next((preset.name for preset in PRESETS if preset.values == given), CUSTOM)
+    arrival = st.session_state["arrival"]
+    counts = [key for key in FIELDS if arrival in USED_BY.get(key, (arrival,))]
+    found = preset_named({key: st.session_state.get(key) for key in counts})
     st.session_state[_KEY] = found
     st.selectbox(
         "Preset",
         [CUSTOM, *_BY_NAME],
         key=_KEY,
-        help="**Workload preset.** Fills input and output length, prefix cache hit rate and both limits with values "
-        "that are typical of a use. Changed afterwards, it is custom. Sources are on Method.",
+        help="**Workload preset.** Fills input and output length, prefix cache hit rate, both limits and what they "
+        "hold for with values that are typical of a use. Changed afterwards, it is custom. Sources are on Method.",
         on_change=_fill,
         args=(touched,),
     )

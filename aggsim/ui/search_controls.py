@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import streamlit as st
 
+from aggsim.parameters_choices import EXPERT_KEYS
 from aggsim.planning.deployment import MAX_LOAD
 from aggsim.planning.layouts import powers_of_two_in
 from aggsim.report.format import number
@@ -37,7 +38,7 @@ def draw_controls(base_model: str) -> None:
     """A row of buttons above the answer."""
     with st.container(horizontal=True, gap="small", key="search-axes"):
         for key, name in _NAMES.items():
-            if key not in form.EXPERTS or is_moe(base_model):
+            if key not in EXPERT_KEYS or is_moe(base_model):
                 _draw_axis(key, name)
         _draw_load()
 

@@ -131,7 +131,7 @@ def draw_top(result: SearchResult) -> None:
                 "per_device": st.column_config.NumberColumn("per device", format="%.1f"),
                 "requests_per_s": st.column_config.NumberColumn("requests/s", format="%.2f"),
                 **({"batch": st.column_config.NumberColumn("at once", help=AT_ONCE)} if is_load else {}),
-                "behind": st.column_config.NumberColumn("behind", format="percent"),
+                "behind": st.column_config.NumberColumn("behind (%)", format="%.1f"),
                 "memory_left_gib": st.column_config.NumberColumn("memory left (GiB)", format="%.1f"),
                 "prompt_tokens_per_s": rate | {"label": "prompt tokens/s"},
                 "stopped_by": st.column_config.TextColumn(

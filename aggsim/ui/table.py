@@ -14,9 +14,9 @@ from aggsim.ui.download import csv_text, offer_table
 
 _FIRST = [
     *("mark", "asked requests/s", "batch_size", "concurrency", "ttft", "tpot", "token/s", "token/s/device"),
-    *("prompt token/s", "requests/s", "stopped_by"),
+    *("prompt tokens/s", "requests/s", "stopped_by"),
 ]
-_THREE_DECIMALS = ("ttft", "tpot", "token/s", "token/s/device", "prompt token/s", "requests/s")
+_THREE_DECIMALS = ("ttft", "tpot", "token/s", "token/s/device", "prompt tokens/s", "requests/s", "asked requests/s")
 MAX_ROWS = 500
 """Shown on screen; the CSV has all."""
 
@@ -34,7 +34,7 @@ def draw_result_table(frame: pd.DataFrame, file_name: str) -> None:
     """report.tables.result_table: what differs between the batch sizes first, the chosen one marked."""
     shown = frame.assign(mark=["✓" if chosen else "" for chosen in frame["chosen"]])
     first = [name for name in _FIRST if name in shown]
-    order = [*first, *(name for name in frame.columns if name not in (*first, "chosen"))]
+    order = [*first, *(name for name in frame.columns if name not in (*_FIRST, "chosen"))]
     st.dataframe(
         shown,
         hide_index=True,

@@ -18,6 +18,7 @@ from tests.browser.conftest import ARTIFACTS
 pytestmark = pytest.mark.browser
 
 CHART = '[data-testid="stVegaLiteChart"]'
+OUTPUT = 'input[aria-label="Output length (tokens)"]'
 LINK = "input=20000&max_batched_tokens=8192&batch=48"
 ASKED = Scenario(input=20_000, max_batched_tokens=8192, batch=48)
 
@@ -145,6 +146,33 @@ def test_a_wrong_field_dims_the_last_answer(server: str, browser: Any) -> None:
     screen.enter("Output length (tokens)", "64")
     screen.page.locator(".st-key-stale").wait_for(state="detached")
     screen.settle()
+    screen.context.close()
+
+
+def test_one_click_on_a_page_is_one_step_back(server: str, browser: Any) -> None:
+    screen = Screen(browser)
+    screen.open(f"{server}/?batch=16&engine=analytic")
+    steps = screen.page.evaluate("history.length")
+    been = [screen.page.url]
+    for name in ("Method", "Catalog", "Timeline", "Plan"):
+        screen.page.get_by_role("link", name=name, exact=True).click()
+        path = "/" if name == "Plan" else f"/{name.lower()}"
+        screen.page.wait_for_url(f"{server}{path}?*batch=16*")
+        screen.settle()
+        been.append(screen.page.url)
+        assert screen.page.evaluate("history.length") == steps + len(been) - 1
+
+    # A change of the form is one too; every step back shows a page with its own query, and the form follows.
+    screen.enter("Output length (tokens)", "300")
+    screen.page.wait_for_url("**output=300**")
+    screen.settle()
+    assert screen.page.evaluate("history.length") == steps + len(been)
+    for address in reversed(been):
+        screen.page.go_back()
+        screen.page.wait_for_url(address)
+        screen.page.wait_for_function("name => document.querySelector(name)?.value === '1500'", arg=OUTPUT)
+        screen.settle()
+        assert screen.page.url == address
     screen.context.close()
 
 

@@ -563,3 +563,17 @@ def test_vllm_on_blackwell_runs_the_all_reduce_that_tensorrt_llm_measured() -> N
     )
     assert here == there
     assert here[1] / here[0] < 15e-6
+
+
+@needs_package
+@pytest.mark.slow
+def test_experts_that_one_framework_did_not_measure_are_read_from_another() -> None:
+    asked: dict[str, Any] = {"layout": ParallelLayout(tp=4, moe_tp=4), "quantization": Quantization(experts="mxfp4")}
+    batch = (decode(16, 1000),)
+    lent, own = (bind("openai/gpt-oss-120b", "H200_SXM_141G", backend=name, **asked) for name in ("trtllm", "vllm"))
+    (said,) = [text for text in lent.warnings if text.startswith("Experts were not measured with trtllm")]
+    assert "they are read from vllm" in said
+    assert not any(text.startswith("Experts were not measured") for text in own.warnings)
+    experts = {op.source for op in lent.cost(batch).ops if op.kernel == "grouped_matmul"}
+    assert experts == {"interpolated"}
+    assert seconds_of(lent, "grouped_matmul", batch) == seconds_of(own, "grouped_matmul", batch)

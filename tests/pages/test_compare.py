@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from html import unescape
 from typing import Any
 from urllib.parse import parse_qs, urlencode
@@ -10,15 +11,17 @@ from urllib.parse import parse_qs, urlencode
 import pytest
 
 from aggsim import service
-from aggsim.report.compare_inputs import entry_names
+from aggsim.report.compare_inputs import entry_names, input_rows
 from aggsim.report.compare_titles import headline
 from aggsim.report.comparison import Entry
 from aggsim.report.format import duration
 from aggsim.scenario import Scenario
+from aggsim.service_own import find_device, own_device
 from aggsim.share import decode, encode
 from aggsim.share_compare import Comparison, decode_comparison_lenient, encode_comparison, encode_comparison_short
 from aggsim.share_frozen import decode_frozen, encode_frozen
 from aggsim.ui.freeze import frozen_query
+from aggsim.units import GIB
 from tests.pages.conftest import App
 
 Open = Callable[..., App]
@@ -240,6 +243,8 @@ def test_pasted_links_are_pinned(open_app: Open) -> None:
         ("tp=4&colour=red", ["link", "colour"]),
         ("model=nobody/nothing", ["model", "nobody/nothing", "catalog"]),
         ("tp=1,2,4", ["tp", "1,2,4"]),
+        ("device=own:mine:zAAAA", ["device", "own:mine", "damaged"]),
+        ("model=own:mine:x", ["model", "own:mine", "damaged"]),
         ("<script>alert(1)</script>", ["link", "<script>"]),
         ("tp=4&input=" + "9" * 20_000, ["link", "characters"]),
     ],
@@ -251,6 +256,24 @@ def test_a_bad_link_is_refused_in_one_message(open_app: Open, text: str, words: 
     for word in words:
         assert word in said(app)
     assert decode_comparison_lenient(app.address).comparison.shown == (BASE,)
+
+
+# --- names ---
+
+
+def test_own_entries_of_one_name_are_told_apart() -> None:
+    base = find_device(BASE.device)
+    mine = [own_device(replace(base, memory_bytes=size * GIB), "mine") for size in (96, 141)]
+    entries, names = of(BASE, *(BASE.replace(device=device) for device in mine))
+    assert names == ["H200 SXM 141G", "own:mine", "own:mine (2)"]
+    row = next(row for row in input_rows(entries) if row.label == "Device")
+    assert [cell.text for cell in row.cells] == names
+    assert of(*(BASE.replace(device=mine[0], tp=tp) for tp in (4, 8)))[1] == ["TP 4", "TP 8"]
+
+
+def test_what_no_scenario_looks_at_does_not_differ() -> None:
+    entries, _ = of(BASE, BASE.replace(percentile="p99"))
+    assert input_rows(entries) == []
 
 
 # --- frozen ---

@@ -18,7 +18,7 @@ from tests.pages.conftest import App
 from tests.pages.test_compare import comparing
 
 Open = Callable[..., App]
-PAGES = ("plan", "timeline", "method", "search", "compare", "catalog")
+PAGES = ("plan", "timeline", "method", "search", "compare", "catalog", "accuracy")
 QUERY = "model=Qwen/Qwen3-30B-A3B&engine=analytic&devices=4&tpot=20"
 SEARCHED = f"{QUERY}&device=H200_SXM_141G,L40S_48G&target_tokens_per_s=90000"
 

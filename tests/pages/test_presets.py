@@ -18,7 +18,9 @@ def test_a_choice_fills_the_fields_and_an_edit_makes_it_custom(open_app: Open) -
     assert select.help
     select.set_value("chat")
     app.run()
-    assert app.address == {"input": "1020", "output": "129", "ttft": "450", "tpot": "40", "engine": "analytic"}
+    fields = {"input": "1020", "output": "129", "ttft": "450", "tpot": "40", "percentile": "p99"}
+    assert app.address == fields | {"engine": "analytic"}
+    assert "A burst has means only: percentile p99" in app.html
     assert app.test.session_state["input"] == CHAT.input
     assert any(CHAT.lengths_source in caption.value for caption in app.test.caption)
     app.enter("output", 300)

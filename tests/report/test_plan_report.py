@@ -78,6 +78,21 @@ def test_the_result_table_marks_the_answer_and_survives_csv(answer: Evaluation) 
     assert read.loc[read["chosen"], "tpot"].item() == round(ms(answer.tpot_s), 3)
 
 
+@pytest.mark.parametrize(
+    "asked",
+    [
+        Scenario(engine="analytic", batch=16),
+        Scenario(engine="analytic", arrival="open", rate=2, length_spread="lognormal:0.5", seeds=1),
+    ],
+)
+def test_rates_in_the_table_are_those_of_the_tiles(asked: Scenario) -> None:
+    found = service.evaluate(asked)
+    (row,) = tables.result_table(found).query("chosen").to_dict("records")
+    assert row["requests/s"] == pytest.approx(found.requests_per_s, rel=1e-6)
+    assert row["prompt tokens/s"] == pytest.approx(found.prompt_tokens_per_s, rel=1e-6)
+    assert row.get("asked requests/s") == asked.rate
+
+
 def test_the_verdict_names_what_stops_the_next_batch(answer: Evaluation) -> None:
     sentence, more = words.verdict_words(answer)
     assert answer.next_stop is not None
