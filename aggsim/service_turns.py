@@ -1,6 +1,6 @@
 """Turns for what is worked out beside the pages: one thread at a time, whichever session it is for.
 
-Python runs one thread at a time. Every further one that computes makes each page that is being drawn wait for its share.
+Python runs one thread at a time. Every further one that computes makes each page that is drawn wait for its share.
 """
 
 from __future__ import annotations

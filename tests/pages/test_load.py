@@ -87,6 +87,7 @@ def test_plan_says_what_the_load_comes_to(open_app: Open) -> None:
         (f"{OPEN}&tpot=none", "no limit is set"),
         (f"{OPEN}&length_spread=uniform:0.5", "tokens on average"),
         (f"{SIZE}&arrival=trace&trace=0/200/10,0.5/300/20", "Each replica"),
+        (f"{SIZE}&arrival=trace&trace=0/200/10", "too few requests to speak of a rate"),
         (OPEN.replace("memory_gib:8", "memory_gib:0.01"), "Does not fit even at batch 1"),
         (OPEN.replace(",memory_gib:8,gib_per_ctx:0.0001", ""), "without end; no preemption"),
     ],
