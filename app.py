@@ -11,7 +11,7 @@ st.set_page_config(page_title="aggsim", page_icon=asset("icon.svg"), layout="wid
 
 page = st.navigation(page_list(), position="top")
 with in_app():
-    late.begin()
-    draw_frame(page.url_path)
-    page.run()
+    with late.page():
+        draw_frame(page.url_path)
+        page.run()
     late.finish()

@@ -140,6 +140,11 @@ class ExplanationJob(Watch):
         """Stop before the next pass."""
         self.cancelled.set()
 
+    def check(self) -> None:
+        """Pages come first. Raises CancelledError."""
+        beside.give_way()
+        super().check()
+
     def join(self, timeout_s: float | None = None) -> None:
         """Wait for the end of all work."""
         self._thread.join(timeout_s)

@@ -30,7 +30,7 @@ with page_body() as theme:
     draw_tiles(tiles(evaluation), theme)
     draw_provenance(evaluation, does="Priced by")
     draw_error_bar(evaluation)
-    draw_steady_state(evaluation)
+    steady = st.container()  # filled last, as what would help is: both may take a moment
     draw_warnings(evaluation)
     draw_load(evaluation, theme)
 
@@ -45,11 +45,13 @@ with page_body() as theme:
         parts, capacity = tables.memory_parts(evaluation), gib(evaluation.memory.total)
         draw_chart(charts.memory_chart(parts, theme, titles.memory_use(evaluation), capacity))
 
-    limits = st.container()  # filled last: it may take a moment
+    limits = st.container()
     draw_operators(evaluation, theme)
     draw_engines(evaluation, theme)
     draw_result_table(tables.result_table(evaluation), "aggsim-results.csv")
     draw_foot(evaluation)
+    with steady:
+        draw_steady_state(evaluation)
     with limits:
         draw_explanation(evaluation.asked, theme)
 with law:

@@ -73,6 +73,39 @@ def test_nothing_is_begun_that_was_cancelled_before() -> None:
         pass
 
 
+def test_work_stands_back_while_a_page_is_drawn_but_not_while_the_page_waits_for_it() -> None:
+    turns, passes = Turns(), []
+    stop = threading.Event()
+
+    def work() -> None:
+        while not stop.is_set():
+            turns.give_way()
+            passes.append(time.monotonic())
+            time.sleep(0.001)
+
+    def counted(seconds: float) -> int:
+        before = len(passes)
+        time.sleep(seconds)
+        return len(passes) - before
+
+    worker = threading.Thread(target=work)
+    worker.start()
+    try:
+        free = counted(0.3)
+        with turns.drawing():
+            time.sleep(0.01)
+            drawn = counted(0.3)
+            with turns.resting():
+                rested = counted(0.3)
+        after = counted(0.3)
+    finally:
+        stop.set()
+        worker.join(5)
+    assert 1 <= drawn <= 5 < min(free, rested, after)
+    with turns.resting():  # outside of a page it is nothing
+        assert turns._drawn == 0
+
+
 def test_an_error_gives_the_turn_back() -> None:
     turns = Turns()
     with pytest.raises(ValueError, match="of the work"), turns.turn(threading.Event()):

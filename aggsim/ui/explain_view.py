@@ -15,7 +15,7 @@ from aggsim.scenario import Scenario
 from aggsim.service_jobs import ExplanationJob
 from aggsim.ui.chart import draw_clickable
 from aggsim.ui.jump import PLAN, TIMELINE, open_scenario
-from aggsim.ui.late import Kept, State, later
+from aggsim.ui.late import Kept, State, later, wait
 from aggsim.ui.markdown import plain
 
 _SHOWN = "_explain_shown"
@@ -32,7 +32,7 @@ def _kept() -> Kept[ExplanationJob]:
 def draw_explanation(asked: Scenario, theme: Theme) -> None:
     """asked: whose answer is on screen; its batch size is found anew where it gives one."""
     job = _kept().of(_subject(asked), ExplanationJob)
-    job.join(_PATIENCE_S)
+    wait(job.join, _PATIENCE_S)
     slot = st.empty()
 
     def draw(state: State) -> None:

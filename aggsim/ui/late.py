@@ -7,13 +7,15 @@ waiting then is lost. So there is one only for what takes longer.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
 
 import streamlit as st
 
 from aggsim.scenario import Scenario
+from aggsim.service_turns import beside
 from aggsim.ui.jump import is_waiting
 
 _PARTS = "_late_parts"
@@ -64,9 +66,18 @@ class _Part:
         return self.state() != self.drawn
 
 
-def begin() -> None:
-    """Nothing is late yet in this run."""
+@contextmanager
+def page() -> Iterator[None]:
+    """Around all that a run draws at once: nothing is late yet, and what is worked out beside pages stands back."""
     st.session_state[_PARTS] = []
+    with beside.drawing():
+        yield
+
+
+def wait(join: Callable[[float], object], seconds: float) -> None:
+    """For work that is under way beside this page, so long at most: it is drawn with the page then."""
+    with beside.resting():
+        join(seconds)
 
 
 def later(state: Callable[[], State], drawn: State, draw: Callable[[State], None] | None = None) -> None:

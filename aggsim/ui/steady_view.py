@@ -16,7 +16,7 @@ from aggsim.report.load_words import steady_words
 from aggsim.scenario import Scenario
 from aggsim.service_search import is_slow
 from aggsim.service_turns import beside
-from aggsim.ui.late import Kept, State, later
+from aggsim.ui.late import Kept, State, later, wait
 
 _PATIENCE_S = 0.05
 """What is done by then, which is what was kept, is drawn with the page."""
@@ -51,7 +51,8 @@ class SteadyJob:
     def _work(self) -> None:
         try:
             with beside.turn(self._cancel):
-                load = service.steady_state(self._scenario, hooks=Hooks(cancel=self._cancel))
+                hooks = Hooks(progress=lambda _: beside.give_way(), cancel=self._cancel)
+                load = service.steady_state(self._scenario, hooks=hooks)
             if load is not None:
                 self.words = steady_words(load, round(load.concurrency))
         except (AggsimError, CancelledError):
@@ -69,7 +70,7 @@ def draw_steady_state(evaluation: Evaluation) -> None:
     if evaluation.scenario.is_load or is_slow(evaluation.asked):
         return
     job = _kept().of(evaluation.asked, SteadyJob)
-    job.join(_PATIENCE_S)
+    wait(job.join, _PATIENCE_S)
     slot = st.empty()
 
     def draw(state: State) -> None:
