@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Mapping
 from concurrent.futures import CancelledError
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 from aggsim.devices.spec import DeviceSpec
@@ -18,7 +19,7 @@ from aggsim.planning.search_result import SearchResult
 from aggsim.scenario import Scenario
 from aggsim.scenario_search import SearchQuestion
 from aggsim.service_executors import Executor, Watch
-from aggsim.service_search import Question, explain, search
+from aggsim.service_search import Question, explain, is_slow, search
 from aggsim.service_turns import beside
 
 __all__ = ["ExplanationJob", "SearchJob", "start_search"]
@@ -149,10 +150,14 @@ class ExplanationJob(Watch):
         """Wait for the end of all work."""
         self._thread.join(timeout_s)
 
+    def _turn(self) -> AbstractContextManager[None]:
+        """An engine that takes seconds a pass works in a process of its own: nobody has to wait for it."""
+        return nullcontext() if is_slow(self.scenario) else beside.turn(self.cancelled)
+
     def _work(self) -> None:
         try:
             for other_devices in (False, True):
-                with beside.turn(self.cancelled):
+                with self._turn():
                     self.answers.append(explain(self.scenario, other_devices=other_devices, watch=self))
         except CancelledError:
             pass

@@ -131,9 +131,10 @@ def draw_menu(evaluation: Evaluation | None) -> None:
 
 def _draw_files(evaluation: Evaluation | None) -> None:
     offered = _shelf().files
+    own: dict[str, _File] = {}
     if evaluation is not None:
         one = reported(evaluation, base_address())
-        offered = {
+        own = {
             REPORT: _File(name="aggsim-report.html", mime="text/html", make=partial(report_html, [one]),
                             help="One printable page: numbers, charts, assumptions, sources, link. Loads nothing."),
             "Answer (JSON)": _File(name="aggsim-evaluation.json", mime="application/json",
@@ -142,12 +143,15 @@ def _draw_files(evaluation: Evaluation | None) -> None:
             "Trace (Perfetto)": _File(name="aggsim-trace.json", mime="application/json",
                            make=partial(_trace, evaluation),
                            help="The timeline as a Chrome trace: open it in Perfetto or chrome://tracing."),
-        } | offered  # fmt: skip
-    if offered:
-        st.caption("**This scenario**")
-        with st.container(horizontal=True, gap="small"):
-            for label, file in offered.items():
-                _button(label, file)
+        }  # fmt: skip
+        own |= {label: file for label, file in offered.items() if label in own}
+    whole = {label: file for label, file in offered.items() if label not in own}
+    for title, files in (("This page", whole), ("The form's scenario" if whole else "This scenario", own)):
+        if files:
+            st.caption(f"**{title}**")
+            with st.container(horizontal=True, gap="small"):
+                for label, file in files.items():
+                    _button(label, file)
 
 
 def _draw_tables() -> None:

@@ -189,11 +189,14 @@ async def crowd(browser: Any, address: str, process: int, options: argparse.Name
     sessions: list[Session | sockets.Socket] = [*tabs, *quiet]
     print(f"\n{len(sessions)} sessions ({len(tabs)} browsers), each a change every {every_s:g} s for {seconds:g} s")
     start, cpu_s = time.monotonic(), cpu(process)
-    print(f"  server memory at the start {resident_mib(process):.0f} MiB", flush=True)
-    await asyncio.gather(*(worker(session, start, seconds, every_s) for session in sessions))
+    memory = [resident_mib(process)]
+    work = asyncio.gather(*(worker(session, start, seconds, every_s) for session in sessions))
+    while not (await asyncio.wait([work], timeout=seconds / 4))[0]:
+        memory.append(resident_mib(process))
     elapsed = time.monotonic() - start
-    print(f"  server memory at the end   {resident_mib(process):.0f} MiB")
-    print(f"  server's processors        {(cpu(process) - cpu_s) / elapsed:.2f} of {os.cpu_count()}")
+    memory.append(resident_mib(process))
+    print(f"  server memory, start to end {' '.join(f'{size:.0f}' for size in memory)} MiB")
+    print(f"  server's processors         {(cpu(process) - cpu_s) / elapsed:.2f} of {os.cpu_count()}")
     for title in dict.fromkeys(session.title for session in sessions):
         report_times(f"on {title}", [s for session in sessions if session.title == title for s in session.seconds])
     for name, some in (("browsers", tabs), ("sockets", quiet), ("all", sessions)):
