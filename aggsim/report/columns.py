@@ -78,6 +78,7 @@ HELP: Final[dict[str, str]] = {
     "prompt_tokens_per_s": f"Prompt tokens per second, cached ones included, {_RATE}.",
     "requests_per_s": f"Finished requests per second, {_RATE}.",
     "behind": "Distance to the best layout, in percent.",
+    "load": "Users, or requests per second, at which it does best.",
     "batch": "Requests that one replica serves at once.",
     "memory_left_gib": "Free memory per device in the tightest priced pass.",
     "reason": "Why there is no answer.",

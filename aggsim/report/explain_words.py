@@ -6,17 +6,12 @@ from aggsim.planning.changes import Change
 from aggsim.planning.explain import Explanation, LimitReach
 from aggsim.report.format import duration, number, percent
 from aggsim.report.words import LIMIT_NAMES, mode_words, stop_words
+from aggsim.scenario import Scenario
 from aggsim.scenario_own import named
 from aggsim.units import seconds
 
 _LEVEL = 0.005
 """A smaller gain is none."""
-OF_A_BURST = (
-    "Worked out for a burst under the same limits, not for these arrivals: all requests at once, at the batch size "
-    "that is best for it. It says what holds the deployment back; what a change does to these arrivals is said on Plan "
-    "once it is opened."
-)
-"""Beside a load."""
 
 
 def what_stops(explanation: Explanation) -> str:
@@ -41,6 +36,16 @@ def _allowed(reach: LimitReach) -> str:
         return f"{name} would not allow batch 1 either."
     about = "" if reach.is_exact else "at least "
     return f"{name} would allow {about}{number(reach.largest_batch)}."
+
+
+def of_a_burst(asked: Scenario) -> str:
+    """Beside a load, for which nothing is explained yet."""
+    limits = "under the same limits" if asked.ttft is None else "without the limit on TTFT"
+    return (
+        f"Worked out for a burst {limits}, not for these arrivals: all requests at once, at the batch size that is "
+        "best for it. It says what holds the deployment back; what a change does to these arrivals is said on Plan "
+        "once it is opened."
+    )
 
 
 def change_words(change: Change) -> str:

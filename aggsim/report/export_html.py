@@ -17,10 +17,12 @@ from aggsim import __version__
 from aggsim.devices.spec import DeviceSpec
 from aggsim.models.spec import ModelSpec
 from aggsim.planning.evaluation import Evaluation
-from aggsim.report import charts, tables, titles
+from aggsim.report import charts, load_charts, tables, titles
 from aggsim.report.export_chart import named_svg
 from aggsim.report.export_code import command_line, python_snippet
 from aggsim.report.export_html_compare import inputs_table, results_table
+from aggsim.report.load_html import facts_table, times_table
+from aggsim.report.load_tables import passes_words
 from aggsim.report.method_words import Note, limits, provenance
 from aggsim.report.theme import LIGHT
 from aggsim.report.tiles import tiles
@@ -91,6 +93,7 @@ def _one(one: Reported, prefix: str) -> str:
             _verdict(evaluation),
             f'<div class="tiles">{"".join(map(_tile, tiles(evaluation)))}</div>',
             _warnings(evaluation),
+            _load(evaluation),
             _charts(evaluation, prefix),
             "<h2>Inputs</h2>",
             f'<div class="inputs">{inputs_table([evaluation], [""])}</div>',
@@ -113,6 +116,7 @@ def _several(reported: Sequence[Reported], names: Sequence[str]) -> str:
             f"<h2>{escape(name)}: {escape(scenario_words(one.evaluation))}</h2>",
             _verdict(one.evaluation),
             _warnings(one.evaluation),
+            _load(one.evaluation),
             _charts(one.evaluation, f"s{i}", brief=True),
         ]
     parts += [
@@ -146,6 +150,15 @@ def _warnings(evaluation: Evaluation) -> str:
     return f'<ul class="warnings">{items}</ul>' if items else ""
 
 
+def _load(evaluation: Evaluation) -> str:
+    """How long requests take, and what else there is to say of a load; nothing for a burst."""
+    load = evaluation.load
+    if load is None:
+        return ""
+    tables_of_it = times_table(load, evaluation.scenario.percentile) + facts_table(load)
+    return f'<div class="load">{tables_of_it}</div><p class="line">{escape(passes_words(evaluation))}</p>'
+
+
 def _charts(evaluation: Evaluation, prefix: str, *, brief: bool = False) -> str:
     """brief: without the operators, for one of several."""
     figures: list[tuple[Any, int]] = []
@@ -158,8 +171,12 @@ def _charts(evaluation: Evaluation, prefix: str, *, brief: bool = False) -> str:
     for name, cost in ({} if brief else passes).items():
         title = titles.operators(name, cost)
         figures.append((charts.operators_chart(tables.operators(cost), LIGHT, f"{name} operators", title), HALF_PX))
-    bins = overview(steps_frame(evaluation.run.timeline))
-    if len(bins):
+    load, bins = evaluation.load, overview(steps_frame(evaluation.run.timeline))
+    if load is not None:
+        figures.append((load_charts.queue_chart(load, LIGHT), HALF_PX))
+        if load.series.kv_share:
+            figures.append((load_charts.kv_chart(load, LIGHT), HALF_PX))
+    elif len(bins) and not evaluation.scenario.is_load:
         title = timeline_words(evaluation)
         # No window to drag on paper: it is drawn where it hides nothing.
         figures.append((overview_chart(bins, LIGHT, title, (0.0, 0.0)), WHOLE_PX))

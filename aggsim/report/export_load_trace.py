@@ -13,7 +13,7 @@ from aggsim import __version__
 from aggsim.planning.evaluation import Evaluation
 from aggsim.planning.load_runs import Measured
 from aggsim.report.export_trace import DECODE, PREFILL, PROCESS, STEPS, names
-from aggsim.report.load_timeline_tables import PHASES, runs_frame
+from aggsim.report.load_timeline_tables import MAX_ROWS, PHASES, runs_frame
 from aggsim.report.load_timeline_words import run_words
 from aggsim.report.words import scenario_words
 from aggsim.share import encode
@@ -68,7 +68,7 @@ def _steps(measured: Measured) -> list[Json]:
 
 
 def _queue(measured: Measured) -> list[Json]:
-    """How many requests wait and are served, at every change."""
+    """How many requests wait and are served, at every change; of very many changes at every so many-th."""
     times = measured.times
     changes = []
     for column, waiting, served in ((times.arrival_s, 1, 0), (times.start_s, -1, 1), (times.end_s, 0, -1)):
@@ -77,7 +77,8 @@ def _queue(measured: Measured) -> list[Json]:
     together = np.concatenate(changes)
     together = together[np.argsort(together[:, 0], kind="stable")]
     levels = np.cumsum(together[:, 1:], axis=0).astype(int)
-    last = np.append(np.diff(together[:, 0]) > 0, [True])  # of changes at one moment only what comes of them
+    last = np.flatnonzero(np.append(np.diff(together[:, 0]) > 0, [True]))  # at one moment only what comes of all
+    last = last[:: 1 + len(last) // MAX_ROWS]
     return [
         _counter("queue", float(time_s) * US_PER_S, {"waiting": int(waiting), "served": int(served)})
         for time_s, (waiting, served) in zip(together[last, 0], levels[last], strict=True)

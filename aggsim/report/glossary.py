@@ -38,6 +38,18 @@ GLOSSARY: Final[tuple[Term, ...]] = tuple(
             Term("Batch size", "Requests that one replica serves at once."),
             Term("Concurrency", "Requests in flight over the whole deployment: batch size · DP · PP."),
             Term("Burst", "All requests of a run arrive at the same moment."),
+            Term("Closed loop", "A fixed number of users who each send the next request when the last one ends."),
+            Term("Open loop", "Requests come by themselves at a rate, however long the answers take."),
+            Term("Burstiness", "Standard deviation divided by mean of the time between requests; 1 is a Poisson "
+                 "process.",
+                 "CV, coefficient of variation"),
+            Term("Percentile", "P99 is the smallest value that 99% of the requests do not exceed."),
+            Term("Seat", "A place for one request in the running batch of a replica; without one it waits in the "
+                 "queue."),
+            Term("KV block", "The piece, of so many tokens, in which KV cache is handed out to requests."),
+            Term("Preemption", "A request gives up its KV blocks for others and is computed again later."),
+            Term("Saturation", "More requests come than can be served, so the queue grows as long as they do."),
+            Term("Warm-up", "The beginning of a simulation, before the state is steady; it is not measured."),
             Term("Prefill", "The passes that read a prompt and fill its KV cache; the last one makes the first token."),
             Term("Decode", "The passes that make the tokens after the first, one pass for each token of a request."),
             Term("Forward pass", "One trip of a batch through all layers of the model."),

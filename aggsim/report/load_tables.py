@@ -99,8 +99,10 @@ def facts(load: LoadResult) -> list[tuple[str, str, str]]:
 
 def state_words(load: LoadResult) -> str:
     """One plain word, and how far from the edge."""
-    if load.asked_per_s is None or load.carried_per_s is None:
+    if load.arrival == "closed":
         return "steady: users wait for their answers, so no queue can grow"
+    if load.asked_per_s is None or load.carried_per_s is None:
+        return "too few requests to speak of a rate"
     used = percent(load.utilization or 0.0)
     if load.state == "saturated":
         return f"saturated: {number(load.asked_per_s)} requests/s asked, {number(_three(load.carried_per_s))} carried"
@@ -152,9 +154,9 @@ def series_kv(series: LoadSeries, blocks: int) -> pd.DataFrame:
 
 def queue_title(load: LoadResult) -> str:
     """E.g. "3.2 requests wait on average, 113 are served; one replica, first seed"."""
-    waiting = _three(load.waiting)
+    waiting, running = _three(load.waiting), _three(load.running)
     waits = f"{count(waiting, 'request')} {'waits' if waiting == 1 else 'wait'}" if waiting else "No request waits"
-    return f"{waits} on average, {number(_three(load.running))} are served; {_drawn(load)}"
+    return f"{waits} on average, {number(running)} {'is' if running == 1 else 'are'} served; {_drawn(load)}"
 
 
 def kv_title(load: LoadResult) -> str:

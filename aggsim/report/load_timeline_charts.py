@@ -26,6 +26,8 @@ LOAD_HOVER = (
 _THICKNESS = {"waiting": 0.2, "prefill": 0.9, "decode": 0.55}
 """Share of a request's row; colour is not the only thing that tells the phases apart."""
 _ROW_PX = 6.5
+_LEAST_PX = 150
+"""Of all rows: the axis needs room for its title."""
 _WORDS_SHARE = 0.2
 """Of a time axis: a shorter warm-up has its name beside it."""
 _QUEUES = ("waiting", "served")
@@ -65,7 +67,7 @@ def queue_lines(frame: pd.DataFrame, theme: Theme, window: Window) -> Any:
         .mark_line(interpolate="step-after", strokeWidth=2)
         .encode(
             time_axis("time_s", window, title=SINCE),
-            alt.Y("requests:Q", title="requests", axis=left_axis(tickCount=4, grid=True)),
+            alt.Y("requests:Q", title="requests", axis=left_axis(tickCount=4, tickMinStep=1, grid=True)),
             alt.Color("queue:N", scale=colour, legend=legend),
             alt.StrokeDash("queue:N", scale=alt.Scale(domain=list(_QUEUES), range=[[6, 3], [1, 0]])),
             tooltip=[
@@ -129,10 +131,10 @@ def waterfall_chart(frame: pd.DataFrame, theme: Theme, title: str, window: Windo
         for phase, share in _THICKNESS.items()
     ]
     preempted = frame[frame["preemptions"] > 0].drop_duplicates("request", keep="last")
-    signs = alt.Chart(preempted).mark_text(text="↺", align="right", dx=-2, color=theme.ink, fontSize=11)
+    signs = alt.Chart(preempted).mark_text(text="↺", align="right", dx=-2, color=theme.ink, fontSize=9)
     layers.append(signs.encode(y, alt.X("end_s:Q"), tooltip=tooltip))
-    return finished(layers, theme, "Requests in the window", title, 130 + round(rows * _row_px(rows)))
+    return finished(layers, theme, "Requests in the window", title, 130 + max(_LEAST_PX, round(rows * _row_px(rows))))
 
 
 def _row_px(rows: int) -> float:
-    return max(_ROW_PX, min(22.0, 160 / rows))
+    return max(_ROW_PX, min(34.0, _LEAST_PX / rows))

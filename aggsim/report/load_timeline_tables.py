@@ -5,19 +5,21 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from aggsim.forward.batch import FloatArray
+from aggsim.forward.batch import FloatArray, IntArray
 from aggsim.planning.load_runs import Measured
 from aggsim.report.timeline_tables import MAX_BARS, Window, room_for_label, within
 from aggsim.serving.request_times import RequestTimes, mean_in_bins
 
 MAX_REQUESTS = 80
 """Bars of the waterfall: more would be thinner than can be read."""
-FIRST_ARRIVALS = 40
-"""So many at most come in the window before anyone has dragged one."""
+FIRST_STARTS = 40
+"""So many requests are begun at most in the window before anyone has dragged one."""
 FIRST_LIVES = 1.5
-"""And so many times as long as a request takes it is at most."""
+"""And it is at most so many times as long as a request is served."""
 WHOLE_RUNS = 60
 """A run with no more entries is shown whole at first."""
+MAX_ROWS = 100_000
+"""Of the table of requests and of the queue in a trace: of a queue that grows without end there may be millions."""
 PHASES = ("waiting", "prefill", "decode")
 
 
@@ -35,23 +37,26 @@ def runs_frame(measured: Measured) -> pd.DataFrame:
     return frame
 
 
-def requests_frame(measured: Measured) -> pd.DataFrame:
+def requests_frame(measured: Measured, which: IntArray | None = None) -> pd.DataFrame:
     """One row per request in order of arrival, numbered from 1; milliseconds, nan: not yet when the simulation ended.
 
-    measured: whether it counts, which those of the warm-up and those that had not ended do not.
+    which: their places in that order, by default the first MAX_ROWS. measured: whether it counts, which those of the
+    warm-up and those that had not ended do not.
     """
     times = measured.times
+    rows = np.arange(min(len(times.arrival_s), MAX_ROWS)) if which is None else which
+    arrival = times.arrival_s[rows]
     return pd.DataFrame(
         {
-            "request": np.arange(1, len(times.arrival_s) + 1),
-            "arrival_s": times.arrival_s,
-            "waiting_ms": _between(times.arrival_s, times.start_s),
-            "ttft_ms": _between(times.arrival_s, times.first_s),
-            "end_to_end_ms": _between(times.arrival_s, times.end_s),
-            "input_tokens": times.input_tokens,
-            "output_tokens": times.output_tokens,
-            "preemptions": times.preemptions,
-            "measured": measured.ended,
+            "request": rows + 1,
+            "arrival_s": arrival,
+            "waiting_ms": _between(arrival, times.start_s[rows]),
+            "ttft_ms": _between(arrival, times.first_s[rows]),
+            "end_to_end_ms": _between(arrival, times.end_s[rows]),
+            "input_tokens": times.input_tokens[rows],
+            "output_tokens": times.output_tokens[rows],
+            "preemptions": times.preemptions[rows],
+            "measured": measured.ended[rows],
         }
     )
 
@@ -67,16 +72,17 @@ def warm_up_s(measured: Measured) -> float:
 
 
 def default_window(measured: Measured) -> Window:
-    """The first moments that are measured: some arrivals, at most about the life of a request; a short run whole."""
+    """The first moments that are measured: some requests are begun in it; a short run whole."""
     runs, times = measured.served.runs, measured.times
     end = float(runs.end_s[-1])
     if len(runs) <= WHOLE_RUNS:
         return (0.0, end)
     start = warm_up_s(measured)
-    later = times.arrival_s[times.arrival_s > start]
-    arrivals = float(later[FIRST_ARRIVALS - 1]) if len(later) >= FIRST_ARRIVALS else end
-    life = float(measured.end_to_end_s.mean()) if len(measured.end_to_end_s) else end
-    return (start, min(end, arrivals, start + FIRST_LIVES * life) or end)
+    later = np.sort(times.start_s[(times.start_s > start) & (times.start_s < end)])
+    begun = float(later[FIRST_STARTS - 1]) if len(later) >= FIRST_STARTS else end
+    served = times.end_s[measured.ended] - times.start_s[measured.ended]
+    life = float(served.mean()) if len(served) else end
+    return (start, min(end, max(begun, start + 0.1 * life), start + FIRST_LIVES * life))
 
 
 def merged(frame: pd.DataFrame, max_bars: int = MAX_BARS) -> pd.DataFrame:
@@ -160,23 +166,31 @@ def kv_frame(bars: pd.DataFrame, window: Window, capacity_blocks: int) -> pd.Dat
 def waterfall(measured: Measured, window: Window, max_requests: int = MAX_REQUESTS) -> tuple[pd.DataFrame, int]:
     """The requests that are there in the window, one bar for each phase, cut to the window; and how many there are.
 
-    Where there are more than max_requests, every so many-th is shown. Columns: request, phase, start_s, end_s (cut),
-    row (place from the top), and of the whole request waiting_ms, ttft_ms, end_to_end_ms, input_tokens, output_tokens,
-    preemptions.
+    Where there are more than max_requests, those come first to which something happens in the window.
+
+    Columns: request, phase, start_s, end_s (cut), row (place from the top), and of the whole request waiting_ms,
+    ttft_ms, end_to_end_ms, input_tokens, output_tokens, preemptions.
     """
     times = measured.times
     there = np.flatnonzero((times.arrival_s < window[1]) & (times.end_s > window[0]))
-    shown = there
-    if len(there) > max_requests:
-        shown = there[np.linspace(0, len(there) - 1, max_requests).round().astype(int)]
-    table = requests_frame(measured).iloc[shown].assign(row=np.arange(len(shown)))
     corners = [times.arrival_s, times.start_s, times.first_s, times.end_s]
+    happens = np.any([(corner[there] > window[0]) & (corner[there] < window[1]) for corner in corners], axis=0)
+    busy = _evenly(there[happens], max_requests)
+    shown = np.sort(np.concatenate([busy, _evenly(there[~happens], max_requests - len(busy))]))
+    table = requests_frame(measured, shown).assign(row=np.arange(len(shown)))
     parts = []
     for phase, begin, end in zip(PHASES, corners[:-1], corners[1:], strict=True):
         start_s, end_s = begin[shown].clip(*window), end[shown].clip(*window)
         parts.append(table.assign(phase=phase, start_s=start_s, end_s=end_s))
     frame = pd.concat(parts, ignore_index=True)
     return frame[frame["end_s"] > frame["start_s"]].sort_values(["row", "start_s"], ignore_index=True), len(there)
+
+
+def _evenly(numbers: IntArray, most: int) -> IntArray:
+    """At most so many of them, from the first to the last."""
+    if len(numbers) <= most:
+        return numbers
+    return np.asarray(numbers[np.linspace(0, len(numbers) - 1, most).round().astype(int)])
 
 
 def step_table(frame: pd.DataFrame, window: Window) -> pd.DataFrame:

@@ -71,8 +71,10 @@ def kv_title(frame: pd.DataFrame, measured: Measured) -> str:
 
 def waterfall_title(drawn: int, there: int) -> str:
     """How many requests there are, and which of them are drawn."""
-    legend = "thin: waiting, thick: prefill until the first token, medium: decode until the end, ↺ preempted"
+    legend = (
+        "thin: waiting, thick: prefill until the first token, medium: decode until the end, ↺ preempted at some time"
+    )
     if not there:
         return "No request in the window"
-    cut = f"{number(drawn)} of {count(there, 'request')} in the window, evenly picked"
+    cut = f"{number(drawn)} of {count(there, 'request')} in the window, first those to which something happens in it"
     return f"{cut if drawn < there else count(there, 'request') + ' in the window'}; {legend}"

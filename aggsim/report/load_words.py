@@ -62,21 +62,21 @@ def saturation_words(load: LoadResult) -> str:
 def load_verdict_words(evaluation: Evaluation, load: LoadResult) -> tuple[str, str]:
     """The verdict in one sentence, and a second one: what stops a higher load, or what to change."""
     scenario, verdict = evaluation.scenario, evaluation.verdict
-    where = load_name(scenario)
+    where = f"{'with' if scenario.arrival == 'trace' else 'at'} {load_name(scenario)}"
     if verdict.ok:
         limits = scenario.ttft is not None or scenario.tpot is not None
-        met = f"Meets the limits at {where}" if limits else f"Serves {where}"
+        met = f"Meets the limits {where}" if limits else f"Serves {load_name(scenario)}"
         stop = evaluation.next_stop
         more = [saturation_words(load), load_stop_words(scenario, stop) if stop else ""]
         return f"{met}.", " ".join(filter(None, more))
     if verdict.limit == "rate":
         return saturation_words(load), "More replicas, or a lower rate, would end that."
     if verdict.limit == "memory" or verdict.limit is None:
-        return f"Does not fit at {where}.", ""
+        return f"Does not fit {where}.", ""
     value_s = evaluation.ttft_s if verdict.limit == "ttft" else evaluation.tpot_s
     words = load_limit_words(scenario, verdict, value_s)
     advice = "More replicas, or fewer requests at a time, would help."
-    return f"Too slow at {where}: {words}.", " ".join(filter(None, (saturation_words(load), advice)))
+    return f"Too slow {where}: {words}.", " ".join(filter(None, (saturation_words(load), advice)))
 
 
 def load_limit_words(scenario: Scenario, verdict: Verdict, value_s: float) -> str:

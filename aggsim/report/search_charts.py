@@ -50,9 +50,19 @@ def pareto_chart(
 
 
 def batch_chart(
-    points: pd.DataFrame, stops: pd.DataFrame, series: Sequence[str], theme: Theme, title: str, *, per_device: bool
+    points: pd.DataFrame,
+    stops: pd.DataFrame,
+    series: Sequence[str],
+    theme: Theme,
+    title: str,
+    *,
+    per_device: bool,
+    of_load: bool = False,
 ) -> Any:
-    """Output tokens/s over batch size, one line a layout, dotted beyond the stop. stops: stops_frame."""
+    """Output tokens/s over batch size, one line a layout, dotted beyond the stop. stops: stops_frame.
+
+    of_load: requests arrive, and what is called a batch size is how many are served at once.
+    """
     rate = "per_device" if per_device else "tokens_per_s"
     last, top = (float(stops[name].max()) if len(stops) else 1.0 for name in ("batch", "rate"))
     end = max(4.0, 1.6 * last) ** 1.4  # what comes after the data is room for the labels
@@ -60,7 +70,7 @@ def batch_chart(
     near = named[named["batch"] <= 1.6 * last]
     sizes = [1 << i for i in range(20) if 1 << i <= 1.6 * last]
     axis = alt.Axis(values=sizes, format=",d", grid=False)
-    x = alt.X("batch:Q", title="batch size (requests per replica)", axis=axis,
+    x = alt.X("batch:Q", title=_size_title(of_load=of_load), axis=axis,
               scale=alt.Scale(type="log", base=2, nice=False, domain=[1, end]))  # fmt: skip
     unit = "output tokens/s per device" if per_device else "output tokens/s"
     scale = alt.Scale(nice=False, clamp=True, domain=[0, top * 1.15 or 1])
@@ -72,7 +82,7 @@ def batch_chart(
     dotted = alt.Chart(beyond).mark_line(strokeWidth=1.4, strokeDash=[2, 4], opacity=0.8)
     lines = alt.Chart(within).mark_line(strokeWidth=2.2)
     dots = alt.Chart(near).mark_point(size=70, opacity=0).encode(x, y, tooltip=_hover())
-    told = [alt.Tooltip("series:N", title="layout"), alt.Tooltip("batch:Q", format=","), alt.Tooltip("reason:N")]
+    told = [alt.Tooltip("series:N", title="layout"), alt.Tooltip("at:N"), alt.Tooltip("reason:N")]
     ends = alt.Chart(stops).mark_point(filled=True, size=90, opacity=1)
     spread = stops.assign(at=_spread(list(stops["rate"]), 0.055 * top), gutter=1.75 * last)
     words = alt.Chart(spread).mark_text(align="left", fontSize=12)
@@ -83,22 +93,25 @@ def batch_chart(
         ends.encode(x, alt.Y("rate:Q"), colour, shape, tooltip=told),
         words.encode(alt.X("gutter:Q"), alt.Y("at:Q"), alt.Text("label:N"), colour, tooltip=told),
     ]
-    return finished(layers, theme, "Throughput over batch size", title, 430)
+    name = "requests served at once" if of_load else "batch size"
+    return finished(layers, theme, f"Throughput over {name}", title, 430)
 
 
-def heat_chart(frame: pd.DataFrame, theme: Theme, title: str) -> Any:
+def _size_title(*, of_load: bool) -> str:
+    return "requests served at once per replica (mean)" if of_load else "batch size (requests per replica)"
+
+
+def heat_chart(frame: pd.DataFrame, theme: Theme, title: str, *, of_load: bool = False) -> Any:
     """Best output tokens/s per device by tp and batch size; a cell without an answer names its limit. heat_frame."""
     last = frame.loc[frame["per_device"] > 0, "first"].max() if (frame["per_device"] > 0).any() else 1
     frame = frame[frame["first"] <= 2 * last]
     sizes = list(dict.fromkeys(frame.sort_values("first")["sizes"]))
     rows = sorted(frame["tp"].unique(), key=lambda name: int(name.removeprefix("TP ")))
-    x = alt.X(
-        "sizes:O", sort=sizes, title="batch size (requests per replica)", axis=alt.Axis(labelAngle=0, labelOverlap=True)
-    )
+    x = alt.X("sizes:O", sort=sizes, title=_size_title(of_load=of_load), axis=alt.Axis(labelAngle=0, labelOverlap=True))
     y = alt.Y("tp:O", sort=rows, title=None)
     tooltip = [
         alt.Tooltip("layout:N"),
-        alt.Tooltip("batch:Q", format=","),
+        alt.Tooltip("at:N"),
         alt.Tooltip("per_device:Q", title="output tokens/s per device", format=",.5~f"),
         alt.Tooltip("outcome:N"),
     ]
@@ -167,8 +180,8 @@ def _crosses(frame: pd.DataFrame, theme: Theme, x: alt.X, y: alt.Y) -> Any:
 def _winner(frame: pd.DataFrame, theme: Theme, x: alt.X, y: alt.Y) -> list[alt.Chart]:
     """A ring around the best point, and its name."""
     words = [
-        f"{layout}, batch {number(batch)}: {number(rate)}"
-        for layout, batch, rate in zip(frame["layout"], frame["batch"], frame["per_device"], strict=True)
+        f"{layout}, {at}: {number(rate)}"
+        for layout, at, rate in zip(frame["layout"], frame["at"], frame["per_device"], strict=True)
     ]
     frame = frame.assign(words=words)
     ring = alt.Chart(frame).mark_point(size=230, color=theme.ink, strokeWidth=2, filled=False).encode(x, y)
@@ -179,7 +192,7 @@ def _winner(frame: pd.DataFrame, theme: Theme, x: alt.X, y: alt.Y) -> list[alt.C
 def _hover() -> list[alt.Tooltip]:
     return [
         alt.Tooltip("layout:N"),
-        alt.Tooltip("batch:Q", format=","),
+        alt.Tooltip("at:N"),
         alt.Tooltip("concurrency:Q", format=","),
         alt.Tooltip("ttft_ms:Q", title="TTFT (ms)", format=",.5~f"),
         alt.Tooltip("tpot_ms:Q", title="TPOT (ms)", format=",.5~f"),

@@ -11,8 +11,16 @@ from aggsim.planning.evaluation import TriedBatch
 from aggsim.planning.pareto import frontier
 from aggsim.planning.search_result import Candidate, SearchPoint, SearchResult
 from aggsim.report.format import number
-from aggsim.report.rows import point_row
-from aggsim.report.search_words import candidate_words, device_words, layout_words, rejected_layout, rejection_words
+from aggsim.report.load_words import load_name
+from aggsim.report.rows import Row, point_row
+from aggsim.report.search_words import (
+    candidate_words,
+    device_words,
+    layout_words,
+    point_words,
+    rejected_layout,
+    rejection_words,
+)
 from aggsim.report.words import LIMIT_NAMES, stop_words
 from aggsim.scenario_own import named
 from aggsim.units import gib, ms
@@ -23,7 +31,7 @@ OTHERS = "other layouts"
 FITS = "meets the limits"
 _POINT_COLUMNS = [
     *("layout", "series", "device", "batch", "concurrency", "ttft_ms", "tpot_ms", "tokens_per_s", "per_device"),
-    *("per_user", "memory_left_gib", "outcome", "ok", "is_best"),
+    *("per_user", "memory_left_gib", "outcome", "ok", "at", "is_best"),
 ]
 
 
@@ -63,7 +71,7 @@ def frontier_frame(result: SearchResult, device: str | None = None) -> pd.DataFr
 def stops_frame(result: SearchResult, *, per_device: bool) -> pd.DataFrame:
     """Where each named layout ends: its best point and why the next batch size is stopped.
 
-    Columns: series, batch, rate (tokens/s), reason (a sentence), label (short).
+    Columns: series, batch, rate (tokens/s), reason (a sentence), label (short), at.
     """
     rows = []
     for candidate in named_candidates(result):
@@ -74,15 +82,22 @@ def stops_frame(result: SearchResult, *, per_device: bool) -> pd.DataFrame:
         name = candidate_words(candidate, result.question)
         limit = LIMIT_NAMES[stop.verdict.limit] if stop and stop.verdict.limit else ""
         reason = stop_words(candidate.scenario, stop) if stop else "Nothing stopped it."
-        label = f"{limit[:1].upper()}{limit[1:]} stops {number(stop.batch_size)}" if stop else "nothing stops it"
-        rows.append((name, best.batch_size, best.output_tokens_per_s / share, reason, label))
-    return pd.DataFrame(rows, columns=["series", "batch", "rate", "reason", "label"])
+        label = "nothing stops it"
+        if stop and candidate.scenario.is_load:
+            where = load_name(candidate.scenario, stop)
+            label = f"{limit} stops {where}" if stop.verdict.limit != "rate" else f"{where} are too many"
+        elif stop:
+            label = f"{limit[:1].upper()}{limit[1:]} stops {number(stop.batch_size)}"
+        at = point_words(candidate.scenario, best)
+        rows.append((name, best.batch_size, best.output_tokens_per_s / share, reason, label, at))
+    return pd.DataFrame(rows, columns=["series", "batch", "rate", "reason", "label", "at"])
 
 
 def heat_frame(result: SearchResult) -> pd.DataFrame:
     """The best output tokens/s per device of every tp and batch size, sizes in doublings.
 
-    Columns: tp, sizes ("8+": 8 to 15), first, per_device (0: nothing meets the limits), batch, layout, outcome, text.
+    Columns: tp, sizes ("8+": 8 to 15), first, per_device (0: nothing meets the limits), batch, layout, outcome, text,
+    at.
     """
     cells: dict[tuple[int, int], SearchPoint] = {}
     for point in result.points():
@@ -97,8 +112,8 @@ def heat_frame(result: SearchResult) -> pd.DataFrame:
         sizes = str(first) if first < 4 else f"{first}+"
         layout = candidate_words(point.candidate, result.question)
         rows.append((f"TP {tp}", sizes, first, rate, point.tried.batch_size, layout, outcome,
-                     number(rate) if ok else outcome))  # fmt: skip
-    columns = ["tp", "sizes", "first", "per_device", "batch", "layout", "outcome", "text"]
+                     number(rate) if ok else outcome, point_words(point.candidate.scenario, point.tried)))  # fmt: skip
+    columns = ["tp", "sizes", "first", "per_device", "batch", "layout", "outcome", "text", "at"]
     return pd.DataFrame(rows, columns=columns)
 
 
@@ -116,6 +131,7 @@ def top_table(candidates: Sequence[Candidate], result: SearchResult) -> pd.DataF
                 "tokens_per_s": best.output_tokens_per_s,
                 "per_device": candidate.output_tokens_per_s_per_device,
                 "behind": 100 * (result.rate_of(candidate) / leader - 1) if leader else 0.0,
+                **({"load": load_name(candidate.scenario, best)} if candidate.scenario.is_load else {}),
                 "batch": best.batch_size,
                 "tpot_ms": ms(best.tpot_s),
                 "ttft_ms": ms(best.ttft_s),
@@ -144,7 +160,7 @@ def rejected_table(result: SearchResult) -> pd.DataFrame:
 
 def all_points_table(result: SearchResult) -> pd.DataFrame:
     """Every evaluated point under the exported column names, then what stops it and whether nothing beats it."""
-    kept = {(id(point.candidate), point.tried.batch_size) for point in frontier(result.points())}
+    kept = {(id(point.candidate), id(point.tried)) for point in frontier(result.points())}
     rows = [
         point_row(point)
         | {
@@ -152,11 +168,18 @@ def all_points_table(result: SearchResult) -> pd.DataFrame:
             "prompt_tokens_per_s": requests * point.candidate.scenario.input,
             "memory_left_gib": gib(point.tried.memory_left_bytes),
             "stopped_by": LIMIT_NAMES[point.tried.verdict.limit] if point.tried.verdict.limit else "",
-            "pareto": (id(point.candidate), point.tried.batch_size) in kept,
+            "pareto": (id(point.candidate), id(point.tried)) in kept,
         }
+        | _load_of(point.tried)
         for point in result.points()
     ]
     return pd.DataFrame(rows)
+
+
+def _load_of(point: TriedBatch) -> Row:
+    """Of a load: what was asked, users or requests per second."""
+    asked = {"users": point.users, "asked_requests_per_s": point.rate}
+    return {name: value for name, value in asked.items() if value is not None}
 
 
 def device_table(result: SearchResult) -> pd.DataFrame:
@@ -210,7 +233,7 @@ class _Names:
 
 
 def _point(candidate: Candidate, tried: TriedBatch) -> tuple[object, ...]:
-    """batch to ok of _POINT_COLUMNS."""
+    """batch to at of _POINT_COLUMNS."""
     point, limit = SearchPoint(candidate, tried), tried.verdict.limit
     return (
         tried.batch_size,
@@ -223,6 +246,7 @@ def _point(candidate: Candidate, tried: TriedBatch) -> tuple[object, ...]:
         gib(tried.memory_left_bytes),
         f"over the {LIMIT_NAMES[limit]} limit" if limit else FITS,
         tried.verdict.ok,
+        point_words(candidate.scenario, tried),
     )
 
 

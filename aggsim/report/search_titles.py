@@ -7,7 +7,8 @@ import pandas as pd
 from aggsim.planning.evaluation import Evaluation
 from aggsim.planning.search_result import SearchResult
 from aggsim.report.format import count, duration, number
-from aggsim.report.search_words import device_words
+from aggsim.report.load_words import load_name
+from aggsim.report.search_words import device_words, point_words
 from aggsim.report.words import LIMIT_NAMES, mode_words, short_model, stop_words
 from aggsim.scenario_search import SearchQuestion
 from aggsim.units import seconds
@@ -25,7 +26,9 @@ def question_words(question: SearchQuestion, evaluation: Evaluation | None) -> s
     if "linear" not in varied and evaluation is not None:
         parts.append(mode_words(evaluation.quantization.linear, "unquantized"))
     parts.append(f"{number(base.input)} → {number(base.output)} tokens")
-    if base.batch is not None:
+    if base.is_load:
+        parts.append(load_name(base))
+    elif base.batch is not None:
         parts.append(f"batch {number(base.batch)} only")
     parts += [
         f"{name} ≤ {duration(seconds(limit))}"
@@ -45,7 +48,19 @@ def effort_words(result: SearchResult) -> str:
         return f"{words}. Relax a limit, add devices, or open more of the layout."
     stop = best.next_stop
     behind = f" {stop_words(best.scenario, stop)}" if stop else ""
-    return f"{words}.{behind}"
+    return f"{words}.{behind}{_level_words(result)}"
+
+
+def _level_words(result: SearchResult) -> str:
+    """Why all layouts are level."""
+    base = result.question.base
+    if base.arrival == "open" and base.rate is not None:
+        return (
+            " All that carry this rate make as many tokens: with the rate on auto, the search finds who carries most."
+        )
+    if base.arrival == "trace":
+        return " All that carry this trace make as many tokens."
+    return ""
 
 
 def pareto(edge: pd.DataFrame) -> str:
@@ -67,9 +82,10 @@ def throughput(result: SearchResult) -> str:
         return "No layout meets the limits"
     stop = best.next_stop
     limit = LIMIT_NAMES[stop.verdict.limit] if stop and stop.verdict.limit else ""
-    at = f"the best layout at batch {number(best.best.batch_size)}"
+    limit = "what it carries" if stop and stop.verdict.limit == "rate" else limit
+    at = f"the best layout at {point_words(best.scenario, best.best)}"
     words = f"{limit[:1].upper()}{limit[1:]} ends {at}" if stop else f"Nothing stops {at}"
-    return f"{words}; mark: the best batch size, dotted: beyond it"
+    return f"{words}; mark: the best {'load' if best.scenario.is_load else 'batch size'}, dotted: beyond it"
 
 
 def heat(frame: pd.DataFrame) -> str:
@@ -77,8 +93,9 @@ def heat(frame: pd.DataFrame) -> str:
     if not (frame["per_device"] > 0).any():
         return "No cell meets the limits; each names what stops it"
     best = frame.sort_values("per_device", ascending=False).to_dict("records")[0]
-    words = f"{best['tp']} at batch {number(best['batch'])} is best: {number(best['per_device'])} tokens/s per device"
-    return f"{words}; best layout of each TP and batch size, empty cells name what stops them"
+    words = f"{best['tp']} at {best['at']} is best: {number(best['per_device'])} tokens/s per device"
+    columns = "batch size" if best["at"].startswith("batch ") else "number served at once"
+    return f"{words}; best layout of each TP and {columns}, empty cells name what stops them"
 
 
 def devices(table: pd.DataFrame) -> str:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import math
 
 from aggsim.planning.deployment import Sizing, SizingResult
+from aggsim.planning.evaluation import TriedBatch
 from aggsim.planning.search_result import Candidate, Rejected, SearchResult
 from aggsim.report.format import count, memory, number, percent
 from aggsim.report.load_words import load_name, load_stop_words
 from aggsim.report.rows import parallel_label
 from aggsim.report.words import LIMIT_NAMES, limit_words, mode_words
+from aggsim.scenario import Scenario
 from aggsim.scenario_search import SearchQuestion
 from aggsim.units import bytes_of_gib
 
@@ -20,6 +22,7 @@ __all__ = [
     "load_words",
     "loss_words",
     "operating_words",
+    "point_words",
     "rejected_layout",
     "rejected_words",
     "rejection_words",
@@ -41,6 +44,11 @@ def layout_words(candidate: Candidate) -> str:
 def device_words(device: str, num_devices: int) -> str:
     """E.g. "8 × H200 SXM 141G"."""
     return f"{number(num_devices)} × {device.replace('_', ' ')}"
+
+
+def point_words(scenario: Scenario, point: TriedBatch) -> str:
+    """Where on a layout's curve: "batch 193", or the load: "6.1 requests/s", "512 users"."""
+    return load_name(scenario, point) if scenario.is_load else f"batch {number(point.batch_size)}"
 
 
 def candidate_words(candidate: Candidate, question: SearchQuestion) -> str:
@@ -166,9 +174,11 @@ def operating_words(sizing: Sizing) -> str:
     """At which batch size a replica makes its share, and which limit that breaks."""
     point, scenario = sizing.operating_point, sizing.candidate.scenario
     if point is None:
-        return "more than any batch size that fits makes"
-    batch, limit = f"at batch {number(point.batch_size)}", point.verdict.limit
+        return f"more than any {'load that was tried' if scenario.is_load else 'batch size that fits'} makes"
+    batch, limit = f"at {point_words(scenario, point)}", point.verdict.limit
     if limit is None:
         return f"{batch}, within the limits"
+    if limit == "rate":
+        return f"{batch}: more than it carries"
     value, allowed = limit_words(scenario, limit, point.ttft_s if limit == "ttft" else point.tpot_s)
     return f"{batch}: {LIMIT_NAMES[limit]} {value} > {allowed}"

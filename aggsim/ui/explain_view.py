@@ -31,17 +31,22 @@ def _kept() -> Kept[ExplanationJob]:
 
 def draw_explanation(asked: Scenario, theme: Theme) -> None:
     """asked: whose answer is on screen; its batch size is found anew where it gives one."""
-    job = _kept().of(asked, ExplanationJob)
+    job = _kept().of(_subject(asked), ExplanationJob)
     wait(job.join, _PATIENCE_S)
     slot = st.empty()
 
     def draw(state: State) -> None:
         with slot.container():
-            _draw(job, state, theme)
+            _draw(job, asked, state, theme)
 
     state = _state(job)
     draw(state)
     later(partial(_state, job), state, draw)
+
+
+def _subject(asked: Scenario) -> Scenario:
+    """What is explained. First tokens of a burst wait for each other, which says nothing of requests that arrive."""
+    return asked.replace(ttft=None) if asked.is_load else asked
 
 
 def _state(job: ExplanationJob) -> State:
@@ -49,7 +54,7 @@ def _state(job: ExplanationJob) -> State:
     return len(job.answers), is_busy
 
 
-def _draw(job: ExplanationJob, state: State, theme: Theme) -> None:
+def _draw(job: ExplanationJob, asked: Scenario, state: State, theme: Theme) -> None:
     num_answers, is_busy = state
     if not num_answers:
         if is_busy:
@@ -58,14 +63,14 @@ def _draw(job: ExplanationJob, state: State, theme: Theme) -> None:
             st.caption(f"What would help is not known: {plain(job.error)}")
         return
     explanation = job.answers[num_answers - 1]
-    if job.scenario.is_load:
-        st.caption(words.OF_A_BURST)
+    if asked.is_load:
+        st.caption(words.of_a_burst(asked))
     stage = f"-{num_answers}" if is_busy else ""  # in one run a key may be used once
     stops, chart = st.columns([2, 3], gap="large")
     with stops:
         _draw_stops(job.scenario, explanation, stage)
     with chart:
-        _draw_changes(job.scenario, explanation, theme, stage)
+        _draw_changes(asked, explanation, theme, stage)
 
 
 def _draw_stops(asked: Scenario, explanation: Explanation, stage: str) -> None:
@@ -135,5 +140,5 @@ def _open(asked: Scenario, explanation: Explanation, row: int) -> None:
 
 def as_load(change: Scenario, asked: Scenario) -> Scenario:
     """What was tried with a burst, for the requests that arrive as asked."""
-    kept = ("arrival", "scheduler", "batch", *USED_BY)
+    kept = ("arrival", "scheduler", "batch", "ttft", *USED_BY)
     return change.replace(**{key: getattr(asked, key) for key in kept})

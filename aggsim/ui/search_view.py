@@ -33,6 +33,7 @@ REPORTED = 3
 """Layouts in the report."""
 TOP = 20
 """Rows of the table on screen until all are asked for."""
+AT_ONCE = "Requests that one replica serves at once, on average."
 _OPENED_KEYS = ("device", "devices", "tp", "pp", "ep", "moe_dp")
 
 
@@ -50,14 +51,17 @@ def draw_charts(result: SearchResult, points: pd.DataFrame, theme: Theme) -> Non
     with right:
         if len(stops):
             title = titles.throughput(result)
-            draw_chart(charts.batch_chart(points, stops, series, theme, title, per_device=result.by_device))
+            of_load = result.question.base.is_load
+            draw_chart(
+                charts.batch_chart(points, stops, series, theme, title, per_device=result.by_device, of_load=of_load)
+            )
 
 
 def draw_details(result: SearchResult, points: pd.DataFrame, theme: Theme) -> None:
     """tp × batch size, and devices where there are several. points: points_frame."""
     if len(points):
         heat = tables.heat_frame(result)
-        draw_chart(charts.heat_chart(heat, theme, titles.heat(heat)))
+        draw_chart(charts.heat_chart(heat, theme, titles.heat(heat), of_load=result.question.base.is_load))
         _draw_devices(result, points, theme, result.question.base.tpot)
 
 
@@ -101,7 +105,7 @@ def draw_top(result: SearchResult) -> None:
     """The best layouts; a click on a row opens it on Plan."""
     if not result.candidates:
         return
-    pinning = draw_row_action()
+    pinning, is_load = draw_row_action(), result.question.base.is_load
     every = len(result.candidates)
     wanted = every if every <= TOP or st.session_state.get("search-all") else TOP
     shown = result.candidates[:wanted]
@@ -115,7 +119,7 @@ def draw_top(result: SearchResult) -> None:
         on_select=_pin_rows if pinning else _open_row,
         selection_mode="multi-row" if pinning else "single-row",
         height=min(35 * (len(frame) + 1) + 3, 400),
-        alt="The best batch size of each layout, best first",
+        alt=f"The best {'load' if is_load else 'batch size'} of each layout, best first",
         column_config=explained(
             frame,
             {
@@ -126,12 +130,15 @@ def draw_top(result: SearchResult) -> None:
                 "tokens_per_s": rate | {"label": "tokens/s"},
                 "per_device": st.column_config.NumberColumn("per device", format="%.1f"),
                 "requests_per_s": st.column_config.NumberColumn("requests/s", format="%.2f"),
+                **({"batch": st.column_config.NumberColumn("at once", help=AT_ONCE)} if is_load else {}),
                 "behind": st.column_config.NumberColumn("behind (%)", format="%.1f"),
                 "memory_left_gib": st.column_config.NumberColumn("memory left (GiB)", format="%.1f"),
                 "prompt_tokens_per_s": rate | {"label": "prompt tokens/s"},
                 "stopped_by": st.column_config.TextColumn(
-                    "what stops the next batch size",
-                    help="The first larger batch size that was looked at and breaks a limit",
+                    "what stops a higher load" if is_load else "what stops the next batch size",
+                    help="The first higher load that was looked at and breaks a limit"
+                    if is_load
+                    else "The first larger batch size that was looked at and breaks a limit",
                 ),
             },
         ),

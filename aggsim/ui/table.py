@@ -34,7 +34,7 @@ def draw_result_table(frame: pd.DataFrame, file_name: str) -> None:
     """report.tables.result_table: what differs between the batch sizes first, the chosen one marked."""
     shown = frame.assign(mark=["✓" if chosen else "" for chosen in frame["chosen"]])
     first = [name for name in _FIRST if name in shown]
-    order = [*first, *(name for name in frame.columns if name not in (*_FIRST, "chosen"))]
+    order = [*first, *(name for name in frame.columns if name not in (*first, "chosen"))]
     st.dataframe(
         shown,
         hide_index=True,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from urllib.parse import parse_qs
 
@@ -11,7 +11,10 @@ import pytest
 from streamlit.runtime.pages_manager import PagesManager
 from streamlit.testing.v1 import AppTest
 
-from aggsim.scenario import PARAMETER
+from aggsim.scenario import PARAMETER, Scenario
+from aggsim.service_jobs import ExplanationJob
+from aggsim.ui import explain_view, steady_view
+from aggsim.ui.steady_view import SteadyJob
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -26,6 +29,25 @@ def _navigation_only(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(PagesManager, "uses_pages_directory", False)
 
     monkeypatch.setattr(PagesManager, "__init__", create_without_folder)
+
+
+@pytest.fixture(autouse=True)
+def _closed_tabs(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """AppTest never says that a tab is closed: what works on beside the pages would keep later tests waiting."""
+    started: list[ExplanationJob | SteadyJob] = []
+
+    def recorded(job: type[ExplanationJob] | type[SteadyJob]) -> Callable[[Scenario], object]:
+        def start(scenario: Scenario) -> object:
+            started.append(job(scenario))
+            return started[-1]
+
+        return start
+
+    monkeypatch.setattr(explain_view, "ExplanationJob", recorded(ExplanationJob))
+    monkeypatch.setattr(steady_view, "SteadyJob", recorded(SteadyJob))
+    yield
+    for work in started:
+        work.cancel()
 
 
 class App:

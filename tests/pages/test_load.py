@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from html import unescape
 
@@ -16,7 +17,7 @@ from aggsim.share import decode
 from aggsim.ui import trace_upload
 from tests.pages.conftest import App
 from tests.pages.test_help import columns
-from tests.pages.test_search import explained
+from tests.pages.test_search import explained, press, searching
 
 Open = Callable[..., App]
 LAW = "engine=linear&law=fixed_s:0.005,per_token_s:2e-05,memory_gib:8,gib_per_ctx:0.0001"
@@ -86,6 +87,7 @@ def test_plan_says_what_the_load_comes_to(open_app: Open) -> None:
         (f"{OPEN}&tpot=none", "no limit is set"),
         (f"{OPEN}&length_spread=uniform:0.5", "tokens on average"),
         (f"{SIZE}&arrival=trace&trace=0/200/10,0.5/300/20", "Each replica"),
+        (f"{SIZE}&arrival=trace&trace=0/200/10", "too few requests to speak of a rate"),
         (OPEN.replace("memory_gib:8", "memory_gib:0.01"), "Does not fit even at batch 1"),
         (OPEN.replace(",memory_gib:8,gib_per_ctx:0.0001", ""), "without end; no preemption"),
     ],
@@ -96,9 +98,10 @@ def test_plan_in_plain_words(open_app: Open, query: str, words: str) -> None:
 
 
 def test_what_would_help_is_said_of_a_burst(open_app: Open) -> None:
-    query = "arrival=closed&users=8&seeds=1&engine=analytic&input=500&output=100&model=Qwen/Qwen3-8B"
+    query = "arrival=closed&users=8&seeds=1&engine=analytic&input=500&output=100&model=Qwen/Qwen3-8B&ttft=900"
     app = explained(open_app(query))
-    assert "Worked out for a burst under the same limits" in captions(app)
+    assert "Worked out for a burst without the limit on TTFT" in captions(app)
+    assert not any("TTFT stops" in text.value for text in app.test.markdown)
     assert any("What stops a burst" in text.value for text in app.test.markdown)
     button = app.test.button(key="explain-timeline")
     assert button.label.startswith("See a burst of batch ")
@@ -106,7 +109,7 @@ def test_what_would_help_is_said_of_a_burst(open_app: Open) -> None:
     app.test.selectbox(key="explain-open").select(names_of_changes[0])
     app.run()
     assert app.address["arrival"] == "closed", "the change, for the requests that arrive as asked"
-    assert app.address["users"] == "8"
+    assert (app.address["users"], app.address["ttft"]) == ("8", "900")
     app = explained(open_app(query))
     app.test.button(key="explain-timeline").click()
     app.run()
@@ -160,3 +163,38 @@ def upload(app: App, content: bytes) -> None:
 
 def captions(app: App) -> str:
     return "\n".join(caption.value for caption in app.test.caption).replace("\\", "")
+
+
+@pytest.mark.parametrize(
+    ("arrival", "words"),
+    [
+        ("arrival=open&rate=40", ["All that carry this rate make as many tokens", "40 requests/s"]),
+        ("arrival=closed&users=12&tpot=6", ["12 users"]),
+        ("arrival=open&rate=900", ["None of 2 layouts meets the limits"]),
+    ],
+)
+def test_a_search_of_a_load_speaks_of_loads(open_app: Open, arrival: str, words: list[str]) -> None:
+    query = SIZE.replace("&tp=1", "").replace("seeds=2", "seeds=1")
+    app = searched(searching(open_app, f"{query}&tp=1,2&{arrival}"))
+    said = "\n".join([unescape(app.html), *app.charts])
+    for word in words:
+        assert word in said
+    specs = "".join(chart.proto.spec for chart in app.test.get("vega_lite_chart"))
+    assert "batch size" not in said
+    assert "batch size (requests per replica)" not in specs
+    if "meets the limits." not in said:
+        assert "requests served at once per replica (mean)" in specs
+        [top, *_] = app.test.dataframe
+        assert columns(top)["batch"]["label"] == "at once"
+        assert [name for name, config in columns(top).items() if not (config.get("help") or "").strip()] == []
+
+
+def searched(app: App) -> App:
+    """A search of a load is a job."""
+    press(app, "search-start")
+    for _ in range(100):
+        if "layouts evaluated" in app.html:
+            return app
+        time.sleep(0.1)
+        app.run()
+    raise AssertionError("no result after 100 runs")

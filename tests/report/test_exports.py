@@ -17,13 +17,14 @@ import pytest
 from aggsim import service
 from aggsim.parameters import LinearLaw
 from aggsim.planning.evaluation import Evaluation
-from aggsim.report import charts, tables, titles
+from aggsim.report import charts, load_charts, tables, titles
 from aggsim.report.export_chart import file_stem, named_svg, png, svg
 from aggsim.report.export_code import command_line, python_snippet
 from aggsim.report.export_html import Reported, report_html
 from aggsim.report.export_trace import trace, trace_json
 from aggsim.report.format import number
 from aggsim.report.json_form import evaluation_text
+from aggsim.report.load_tables import time_rows
 from aggsim.report.theme import DARK, LIGHT
 from aggsim.report.tiles import tiles
 from aggsim.report.timeline_charts import overview_chart
@@ -101,6 +102,18 @@ def test_slices_that_overlap_are_seen() -> None:
     first = next(event for event in spec["traceEvents"] if event["ph"] == "X")
     first["dur"] *= 1.5
     assert problems(json.dumps(spec)) == ["step 2 overlaps the slice before it"]
+
+
+def test_a_report_of_a_load_has_its_percentiles_and_no_timeline_of_a_burst() -> None:
+    evaluation = service.evaluate(SCENARIOS["arrivals"])
+    load = evaluation.load
+    assert load is not None
+    page = report_html([Reported(evaluation=evaluation)])
+    for row in time_rows(load):
+        assert all(f">{cell}<" in page for cell in row.cells)
+    assert load_charts.queue_chart(load, LIGHT).to_dict()["title"]["text"] in page
+    assert "Overview of the run" not in page
+    assert "Overview of the run" in report_html([Reported(evaluation=service.evaluate(SCENARIOS["chunks"]))])
 
 
 def printed(code: list[str]) -> str:

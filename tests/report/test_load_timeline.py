@@ -125,6 +125,8 @@ def test_the_waterfall_is_the_life_of_each_request(case: Case) -> None:
     assert spent.sum() == pytest.approx(lives.sum())
     some, there = tables.waterfall(measured, (0.2 * end, 0.7 * end))
     assert some["row"].nunique() <= tables.MAX_REQUESTS
+    happens = (times.arrival_s > 0.2 * end) & (times.arrival_s < 0.7 * end) & (times.end_s < 0.7 * end)
+    assert happens.sum() > tables.MAX_REQUESTS or set(np.flatnonzero(happens) + 1) <= set(some["request"])
     assert some["request"].nunique() == min(there, tables.MAX_REQUESTS)
     assert (some["start_s"] >= 0.2 * end).all()
     assert (some["end_s"] <= 0.7 * end).all()
@@ -140,6 +142,8 @@ def test_the_request_table_is_what_was_measured(case: Case) -> None:
     load = evaluation.load
     assert load is not None
     assert len(counted) * load.num_seeds == pytest.approx(load.num_requests, rel=0.05)
+    last = len(measured.times.arrival_s) - 1
+    assert tables.requests_frame(measured, np.array([last]))["request"].tolist() == [last + 1]
 
 
 def test_the_step_table_has_the_window(case: Case) -> None:
@@ -209,6 +213,6 @@ def test_the_headline_says_the_finding() -> None:
 
 
 def test_so_many_requests_are_drawn_and_no_more() -> None:
-    assert words.waterfall_title(80, 312).startswith("80 of 312 requests in the window, evenly picked; ")
+    assert words.waterfall_title(80, 312).startswith("80 of 312 requests in the window, first those to which ")
     assert words.waterfall_title(1, 1).startswith("1 request in the window; ")
     assert words.waterfall_title(0, 0) == "No request in the window"
