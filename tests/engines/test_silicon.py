@@ -22,7 +22,7 @@ from aggsim.engines.silicon import SiliconEngine, silicon_models, silicon_system
 from aggsim.engines.silicon_forward import SiliconForward
 from aggsim.engines.silicon_ops import SOURCES
 from aggsim.engines.silicon_quantization import EXPERT_FORMATS, KV_CACHE_FORMATS, LINEAR_FORMATS
-from aggsim.engines.silicon_tables import SYSTEMS, availability, package_version
+from aggsim.engines.silicon_tables import LOCK, SYSTEMS, availability, package_version
 from aggsim.errors import EngineError
 from aggsim.forward.batch import Batch, Batches, RequestGroup
 from aggsim.models.catalog import load_model, model_ids
@@ -577,3 +577,28 @@ def test_experts_that_one_framework_did_not_measure_are_read_from_another() -> N
     experts = {op.source for op in lent.cost(batch).ops if op.kernel == "grouped_matmul"}
     assert experts == {"interpolated"}
     assert seconds_of(lent, "grouped_matmul", batch) == seconds_of(own, "grouped_matmul", batch)
+
+
+@needs_package
+def test_what_is_known_waits_for_nobody_who_opens_tables() -> None:
+    known = bind()
+    opening, opened = threading.Event(), threading.Event()
+
+    def open_some() -> None:
+        with LOCK:
+            opening.set()
+            opened.wait(20)
+
+    holder = threading.Thread(target=open_some)
+    holder.start()
+    found: list[SiliconForward] = []
+    asker = threading.Thread(target=lambda: found.append(bind()))
+    try:
+        assert opening.wait(5)
+        asker.start()
+        asker.join(5)
+        assert [forward.program for forward in found] == [known.program]
+    finally:
+        opened.set()
+        holder.join(5)
+        asker.join(5)
