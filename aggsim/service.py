@@ -18,9 +18,9 @@ from aggsim.models.catalog import catalog_ids, load_model
 from aggsim.models.spec import ModelSpec
 from aggsim.planning.forward_request import ForwardRequest
 from aggsim.service_answers import bind, forget
-from aggsim.service_jobs import SearchJob, start_search
+from aggsim.service_jobs import EvaluationJob, SearchJob, start_evaluation, start_search
 from aggsim.service_law import propose_law
-from aggsim.service_load import EvaluationJob, evaluate, load_run, start_evaluation, steady_state
+from aggsim.service_load import evaluate, load_run, steady_state
 from aggsim.service_own import find_device, find_model
 from aggsim.service_search import explain, search, size
 from aggsim.service_traces import keep_trace

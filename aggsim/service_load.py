@@ -1,13 +1,8 @@
-"""Requests that arrive: the steady state beside a burst, one simulation whole, long answers in the background."""
+"""Requests that arrive: the steady state beside a burst and one simulation whole."""
 
 from __future__ import annotations
 
-import logging
-import threading
-import time
-
 from aggsim.devices.spec import DeviceSpec
-from aggsim.errors import AggsimError, CancelledError
 from aggsim.models.spec import ModelSpec
 from aggsim.planning.evaluation import Evaluation
 from aggsim.planning.load_evaluate import evaluate_any, first_run
@@ -21,9 +16,7 @@ from aggsim.service_own import find_device, find_model
 from aggsim.service_traces import trace_rows
 from aggsim.service_verdicts import Verdicts
 
-__all__ = ["EvaluationJob", "evaluate", "load_run", "start_evaluation", "steady_state"]
-
-_log = logging.getLogger(__name__)
+__all__ = ["evaluate", "load_run", "steady_state"]
 
 
 def evaluate(
@@ -88,62 +81,3 @@ def _question(
         engine=[deployment.engine.name, deployment.engine.version, deployment.fallback],
     )
     return deployment, key
-
-
-class EvaluationJob:
-    """An evaluation in a thread of its own, at work from the moment it is made."""
-
-    def __init__(self, scenario: Scenario) -> None:
-        self.scenario = scenario
-        self.share = 0.0
-        """Done so far, 0 … 1; a search does not know exactly how far it is."""
-        self.error: AggsimError | None = None
-        self._cancel = threading.Event()
-        self._answer: Evaluation | None = None
-        self._start_s = time.monotonic()
-        self._thread = threading.Thread(target=self._work, name="evaluation", daemon=True)
-        self._thread.start()
-
-    @property
-    def is_running(self) -> bool:
-        return self._thread.is_alive()
-
-    @property
-    def is_cancelled(self) -> bool:
-        return self._cancel.is_set()
-
-    @property
-    def elapsed_s(self) -> float:
-        return time.monotonic() - self._start_s
-
-    def result(self) -> Evaluation | None:
-        """The answer; None: not yet, or never."""
-        return self._answer
-
-    def cancel(self) -> None:
-        """Stop soon; nothing is kept of it."""
-        self._cancel.set()
-
-    def join(self, timeout_s: float | None = None) -> None:
-        """Wait for the end of all work."""
-        self._thread.join(timeout_s)
-
-    def _hear(self, share: float) -> None:
-        self.share = max(self.share, min(1.0, share))
-
-    def _work(self) -> None:
-        try:
-            self._answer = evaluate(self.scenario, hooks=Hooks(progress=self._hear, cancel=self._cancel))
-            self.share = 1.0
-        except CancelledError:
-            pass
-        except AggsimError as error:
-            self.error = error
-        except RuntimeError as error:
-            _log.exception("The evaluation of %s ended", self.scenario.model)
-            self.error = AggsimError(f"The evaluation ended by an error: {str(error).splitlines()[-1]}")
-
-
-def start_evaluation(scenario: Scenario) -> EvaluationJob:
-    """An answer in the background, for arrivals that take seconds to simulate."""
-    return EvaluationJob(scenario)

@@ -88,7 +88,7 @@ def _searched(question: SearchQuestion, model: ModelSpec | None) -> SearchResult
         job.cancel()
         job.join()
     if job.error:
-        raise EngineError(question.base.engine, job.error)
+        raise EngineError(question.base.engine, str(job.error))
     return job.result()
 
 

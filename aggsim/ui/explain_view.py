@@ -60,7 +60,7 @@ def _draw(job: ExplanationJob, asked: Scenario, state: State, theme: Theme) -> N
         if is_busy:
             st.caption(":material/hourglass_top: Working out what stops it and what would help …")
         elif job.error:
-            st.caption(f"What would help is not known: {plain(job.error)}")
+            st.caption(f"What would help is not known: {plain(str(job.error))}")
         return
     explanation = job.answers[num_answers - 1]
     if asked.is_load:

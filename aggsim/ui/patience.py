@@ -8,7 +8,7 @@ from aggsim import service
 from aggsim.planning.evaluation import Evaluation
 from aggsim.report.load_words import waiting_words
 from aggsim.scenario import Scenario
-from aggsim.service_load import EvaluationJob
+from aggsim.service_jobs import EvaluationJob
 from aggsim.service_search import is_slow
 from aggsim.ui.markdown import plain
 

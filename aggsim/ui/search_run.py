@@ -72,7 +72,7 @@ def _draw_start(jobs: _Jobs, question: SearchQuestion) -> None:
                 icon=":material/hourglass_top:",
             )
         elif job.error:
-            st.error(plain(job.error), icon=":material/error:")
+            st.error(plain(str(job.error)), icon=":material/error:")
         else:
             st.info(
                 f"Cancelled after {number(job.num_done)} of {count(job.num_layouts, 'layout')}. "

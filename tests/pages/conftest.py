@@ -12,9 +12,8 @@ from streamlit.runtime.pages_manager import PagesManager
 from streamlit.testing.v1 import AppTest
 
 from aggsim.scenario import PARAMETER, Scenario
-from aggsim.service_jobs import ExplanationJob
+from aggsim.service_jobs import ExplanationJob, SteadyJob
 from aggsim.ui import explain_view, steady_view
-from aggsim.ui.steady_view import SteadyJob
 
 ROOT = Path(__file__).parent.parent.parent
 
