@@ -13,7 +13,6 @@ from aggsim import service
 from aggsim.report.rows import result_row
 from aggsim.scenario import Scenario
 from aggsim.share import decode
-from tests.browser.conftest import ARTIFACTS
 
 pytestmark = pytest.mark.browser
 
@@ -174,21 +173,3 @@ def test_one_click_on_a_page_is_one_step_back(server: str, browser: Any) -> None
         screen.settle()
         assert screen.page.url == address
     screen.context.close()
-
-
-@pytest.mark.parametrize("theme", ["light", "dark"])
-@pytest.mark.slow
-def test_screenshots(server: str, browser: Any, theme: str) -> None:
-    ARTIFACTS.mkdir(exist_ok=True)
-    for size in ((1280, 720), (1920, 1600)):
-        screen = Screen(browser, color_scheme=theme, viewport=dict(zip(("width", "height"), size, strict=True)))
-        for name, path in (("plan", "/?tp=4"), ("timeline", f"/timeline?{LINK}")):
-            screen.open(f"{server}{path}")
-            screen.page.locator('[data-testid="stSkeleton"]').first.wait_for(state="detached")
-            screen.page.wait_for_timeout(500)
-            picture = ARTIFACTS / f"{name}-{theme}-{size[0]}x{size[1]}.png"
-            screen.page.screenshot(path=picture)
-            assert picture.stat().st_size > 20_000
-        ground = screen.page.locator('[data-testid="stApp"]').evaluate("e => getComputedStyle(e).backgroundColor")
-        assert ground == ("rgb(255, 255, 255)" if theme == "light" else "rgb(17, 22, 29)")
-        screen.context.close()

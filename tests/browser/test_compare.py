@@ -10,7 +10,6 @@ import pytest
 from aggsim import service
 from aggsim.report.format import duration
 from aggsim.share_compare import decode_comparison_lenient
-from tests.browser.conftest import ARTIFACTS
 from tests.browser.test_app import Screen
 
 pytestmark = pytest.mark.browser
@@ -46,21 +45,3 @@ def test_one_scenario_is_frozen_and_a_changed_result_is_told(server: str, browse
     for scenario in (asked, asked.replace(input=1000)):
         assert duration(service.evaluate(scenario).ttft_s) in changes
     screen.context.close()
-
-
-@pytest.mark.parametrize("theme", ["light", "dark"])
-@pytest.mark.slow
-def test_screenshots(server: str, browser: Any, theme: str) -> None:
-    ARTIFACTS.mkdir(exist_ok=True)
-    query = (
-        "engine=analytic&tp=8&pin1=tp:4&pin2=tp:2;linear:none&pin3=device:H100_SXM_80G&pin4=devices:16&pin5=ttft:2000"
-    )
-    for width, height in ((1280, 720), (1920, 2400)):
-        screen = Screen(browser, color_scheme=theme, viewport={"width": width, "height": height})
-        screen.open(f"{server}/compare?{query}")
-        screen.wait_for("6 scenarios side by side")
-        screen.page.wait_for_timeout(500)
-        picture = ARTIFACTS / f"compare-{theme}-{width}x{height}.png"
-        screen.page.screenshot(path=picture)
-        assert picture.stat().st_size > 20_000
-        screen.context.close()

@@ -14,7 +14,7 @@ from aggsim import service
 from aggsim.report.format import number
 from aggsim.report.search_words import search_headline
 from aggsim.share_search import decode_search
-from tests.browser.conftest import ARTIFACTS, ROOT, serving
+from tests.browser.conftest import ROOT, serving
 from tests.browser.test_app import Screen
 
 pytestmark = pytest.mark.browser
@@ -116,21 +116,6 @@ def test_a_slow_search_is_watched_and_cancelled(browser: Any, tmp_path: Path) ->
         screen.page.get_by_role("button", name="Go on", exact=True).click()
         screen.wait_for("4 layouts evaluated")
         bar.wait_for(state="detached")  # by the next look at the job, which ends a moment after its last layout
-        screen.context.close()
-
-
-@pytest.mark.parametrize("theme", ["light", "dark"])
-@pytest.mark.slow
-def test_screenshots(server: str, browser: Any, theme: str) -> None:
-    ARTIFACTS.mkdir(exist_ok=True)
-    for width, height in ((1280, 720), (1920, 2000)):
-        screen = Screen(browser, color_scheme=theme, viewport={"width": width, "height": height})
-        screen.open(f"{server}/search?device=H100_SXM_80G,H200_SXM_141G&engine=analytic&target_requests_per_s=40")
-        screen.chart("Pareto chart")
-        screen.page.wait_for_timeout(500)
-        picture = ARTIFACTS / f"search-{theme}-{width}x{height}.png"
-        screen.page.screenshot(path=picture)
-        assert picture.stat().st_size > 20_000
         screen.context.close()
 
 
