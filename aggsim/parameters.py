@@ -6,7 +6,6 @@ A Parameter knows everything about one value by itself; rules between values are
 from __future__ import annotations
 
 import math
-import numbers
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, fields
@@ -16,6 +15,7 @@ from aggsim.errors import InputError
 from aggsim.parameters_arrivals import SPREAD_WORDS, TRACE_WORDS, normal_spread, normal_trace
 from aggsim.parameters_choices import ATTENTION_MODES, ENGINE_NAMES, LINEAR_MODES, SCHEDULER_NAMES
 from aggsim.parameters_load import LOAD_ROWS
+from aggsim.parameters_values import finite, shown, spell
 
 Kind = Literal["text", "choice", "whole", "number", "rates", "law", "spread", "trace"]
 Group = Literal["Model", "Device and layout", "Workload", "Limits", "Arrivals", "Advanced"]
@@ -44,7 +44,7 @@ class LinearLaw:
 
     def __post_init__(self) -> None:
         for name in LAW_NAMES:
-            number = _finite(getattr(self, name))
+            number = finite(getattr(self, name))
             if number is None or not 0 <= number <= 1e12:
                 raise InputError("law", f"{name}:{shown(getattr(self, name))}", PARAMETER["law"].allowed)
             object.__setattr__(self, name, number)
@@ -128,10 +128,10 @@ class Parameter:
         if value is None:
             return self.none_word
         if isinstance(value, tuple):
-            return ",".join(_spell(number) for number in value)
+            return ",".join(spell(number) for number in value)
         if isinstance(value, LinearLaw):
-            return ",".join(f"{name}:{_spell(number)}" for name, number in asdict(value).items())
-        return _spell(value) if isinstance(value, float) else str(value)
+            return ",".join(f"{name}:{spell(number)}" for name, number in asdict(value).items())
+        return spell(value) if isinstance(value, float) else str(value)
 
     def _spelled(self, digits: str, text: str) -> float:
         """The number these digits spell; text is what was given, for the error."""
@@ -155,14 +155,14 @@ class Parameter:
 
     def _spelled_out(self, value: object) -> str:
         normal = {"spread": normal_spread, "trace": normal_trace}[self.kind]
-        number = _finite(value)
-        found = normal(value if isinstance(value, str) else "" if number is None else _spell(number))
+        number = finite(value)
+        found = normal(value if isinstance(value, str) else "" if number is None else spell(number))
         if found is None:
             raise self.error(value)
         return found
 
     def _number(self, value: object) -> float:
-        number = _finite(value)
+        number = finite(value)
         if number is None or not self.minimum <= number <= self.maximum:
             raise self.error(value)
         if (self.above_minimum and number == self.minimum) or (self.below_maximum and number == self.maximum):
@@ -200,35 +200,6 @@ _CHECKS: Final[dict[Kind, Callable[[Parameter, object], Any]]] = {
     "spread": Parameter._spelled_out,
     "trace": Parameter._spelled_out,
 }
-
-
-def shown(value: object) -> object:
-    """A value fit for an error message: scalars as they are, a container or a giant by what it is."""
-    if isinstance(value, str):
-        return value if value.isprintable() else value.encode("unicode_escape", "backslashreplace").decode()
-    if isinstance(value, bool):
-        return str(value).lower()
-    if value is None:
-        return "nothing"
-    if isinstance(value, float) or (isinstance(value, int) and abs(value) < 10**40):
-        return value
-    return "a number beyond 10^40" if isinstance(value, int) else f"a {type(value).__name__}"
-
-
-def _finite(value: object) -> float | None:
-    """A finite float without a negative zero; None for anything else (a bool is not a number)."""
-    if isinstance(value, bool) or not isinstance(value, int | float | numbers.Real):
-        return None
-    try:
-        number = float(value)
-    except OverflowError:
-        return None
-    return number + 0.0 if math.isfinite(number) else None
-
-
-def _spell(number: float) -> str:
-    """Shortest digits that read back as the same float: 50, 0.9, 1e-06, 1e22."""
-    return repr(number).removesuffix(".0").replace("e+", "e")
 
 
 # One entry is one row of a table: the formatter would make a page of each.

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from aggsim.parameters_choices import ARRIVALS, MIXED_NAMES, PERCENTILES
 
-__all__ = ["LOAD_ROWS", "USED_BY"]
+__all__ = ["LOAD_ROWS", "USED_BY", "is_used"]
 
 USED_BY: Final[dict[str, tuple[str, ...]]] = {
     "users": ("closed",),
@@ -21,6 +21,11 @@ USED_BY: Final[dict[str, tuple[str, ...]]] = {
     "seeds": ARRIVALS[1:],
 }
 """Which arrivals look at a field; the others leave it alone. `arrival` itself always counts."""
+
+
+def is_used(key: str, arrival: str) -> bool:
+    """False: this kind of arrival does not look at that field."""
+    return arrival in USED_BY.get(key, (arrival,))
 
 
 # fmt: off

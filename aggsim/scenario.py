@@ -6,9 +6,10 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from aggsim.errors import InputError
-from aggsim.parameters import GROUPS, PARAMETER, PARAMETERS, LinearLaw, Parameter, shown
+from aggsim.parameters import GROUPS, PARAMETER, PARAMETERS, LinearLaw, Parameter
 from aggsim.parameters_choices import ATTENTION_MODES, LINEAR_MODES, SCHEDULER_NAMES
-from aggsim.parameters_load import USED_BY
+from aggsim.parameters_load import is_used
+from aggsim.parameters_values import shown
 from aggsim.scenario_own import named
 
 __all__ = [
@@ -215,7 +216,7 @@ class Scenario:
 
     def uses(self, key: str) -> bool:
         """False: this kind of arrival does not look at that field."""
-        return self.arrival in USED_BY.get(key, (self.arrival,))
+        return is_used(key, self.arrival)
 
     def as_burst(self) -> Scenario:
         """The same question of a burst, under a scheduler that knows one."""

@@ -11,9 +11,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from aggsim.scenario import Scenario
+from aggsim.parameters_load import is_used
 
-__all__ = ["CUSTOM", "FIELDS", "PRESETS", "Preset", "preset_named", "preset_of"]
+__all__ = ["CUSTOM", "FIELDS", "PRESETS", "Preset", "preset_named"]
 
 CUSTOM: Final = "custom"
 """What a workload is called that is none of these."""
@@ -126,12 +126,9 @@ PRESETS: Final[tuple[Preset, ...]] = (
 )
 
 
-def preset_of(scenario: Scenario) -> str:
-    """Name of the preset whose workload and limits the scenario has, else CUSTOM."""
-    return preset_named({key: getattr(scenario, key) for key in FIELDS if scenario.uses(key)})
-
-
-def preset_named(given: Mapping[str, Any]) -> str:
-    """The same of values for FIELDS; those that are left out do not count."""
-    fit = (preset.name for preset in PRESETS if all(preset.values[key] == given[key] for key in given))
+def preset_named(given: Mapping[str, Any], arrival: str) -> str:
+    """Name of the preset that has these values for FIELDS, else CUSTOM; what the arrival does not look at does not
+    count."""
+    counts = [key for key in FIELDS if is_used(key, arrival)]
+    fit = (preset.name for preset in PRESETS if all(preset.values[key] == given[key] for key in counts))
     return next(fit, CUSTOM)

@@ -6,8 +6,6 @@ TERA = 10**12
 """Operations per second in one Tera-op/s: compute rates are decimal."""
 GIGA = 10**9
 """Bytes per second in one GB/s: link and memory rates on screen are decimal."""
-TIB_PER_S = 1024**4
-"""Bytes per second in what the eleven original devices call one terabyte per second."""
 MS_PER_S = 1000.0
 US_PER_S = 1e6
 

@@ -6,9 +6,13 @@ import pytest
 
 from aggsim import service
 from aggsim.scenario import PARAMETER, Scenario
-from aggsim.scenario_presets import CUSTOM, FIELDS, PRESETS, Preset, preset_of
+from aggsim.scenario_presets import CUSTOM, FIELDS, PRESETS, Preset, preset_named
 
 WANTED = {"chat", "RAG", "code completion", "summarization", "reasoning", "agentic", "batch"}
+
+
+def preset_of(scenario: Scenario) -> str:
+    return preset_named({key: getattr(scenario, key) for key in FIELDS}, scenario.arrival)
 
 
 def test_every_use_has_one() -> None:

@@ -18,15 +18,17 @@ def test_one_at_a_time_in_order() -> None:
         with turns.turn(threading.Event()):
             at_work[0] += 1
             most[0] = max(most[0], at_work[0])
-            time.sleep(0.02)
+            time.sleep(0.005)
             order.append(number)
             at_work[0] -= 1
 
     threads = []
-    for number in range(5):
-        threads.append(threading.Thread(target=work, args=(number,)))
-        threads[-1].start()
-        time.sleep(0.005)
+    with turns.turn(threading.Event()):
+        for number in range(5):
+            threads.append(threading.Thread(target=work, args=(number,)))
+            threads[-1].start()
+            while len(turns._queue) < number + 2:
+                time.sleep(0.001)
     for thread in threads:
         thread.join(5)
     assert order == [0, 1, 2, 3, 4]

@@ -13,8 +13,9 @@ from aggsim.errors import InputError
 from aggsim.forward.batch import RequestGroup
 from aggsim.forward.layout import layout_problem
 from aggsim.models.spec import ModelSpec
-from aggsim.parameters import PARAMETER, Kind, LinearLaw, Parameter, shown
+from aggsim.parameters import PARAMETER, Kind, LinearLaw, Parameter
 from aggsim.parameters_choices import ATTENTION_MODES, LINEAR_MODES
+from aggsim.parameters_values import shown
 from aggsim.scenario import ParallelLayout, Quantization
 from aggsim.units import bytes_of_gib
 

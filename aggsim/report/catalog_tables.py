@@ -22,7 +22,6 @@ __all__ = [
     "cache_frame",
     "device_facts",
     "devices_frame",
-    "links_frame",
     "model_facts",
     "models_frame",
     "parameters_frame",
@@ -257,18 +256,3 @@ def _link_words(link: LinkLevel) -> str:
         f"{number(link.size)} at {number(link.bandwidth_bytes_per_s / GIGA)} GB/s, "
         f"{number(link.latency_s * US_PER_S)} µs, {number(100 * link.efficiency)}%{mesh}"
     )
-
-
-def links_frame(spec: DeviceSpec) -> pd.DataFrame:
-    """One row a level of the grid, outer first. Columns: size, gb_per_s, latency_us, efficiency_percent, full_mesh."""
-    rows = [
-        {
-            "size": link.size,
-            "gb_per_s": link.bandwidth_bytes_per_s / GIGA,
-            "latency_us": link.latency_s * US_PER_S,
-            "efficiency_percent": 100 * link.efficiency,
-            "full_mesh": link.full_mesh,
-        }
-        for link in spec.links
-    ]
-    return pd.DataFrame(rows, columns=["size", "gb_per_s", "latency_us", "efficiency_percent", "full_mesh"])

@@ -13,7 +13,7 @@ from streamlit.delta_generator import DeltaGenerator
 
 from aggsim.errors import AggsimError, InputError
 from aggsim.parameters_choices import EXPERT_KEYS
-from aggsim.parameters_load import USED_BY
+from aggsim.parameters_load import USED_BY, is_used
 from aggsim.planning.evaluation import Evaluation
 from aggsim.report.format import number
 from aggsim.scenario import GROUPS, PARAMETERS, Parameter, Scenario
@@ -108,7 +108,7 @@ def _is_shown(key: str) -> bool:
     if key == "law":
         return st.session_state["engine"] == "linear" or bool(st.session_state[key])
     if key in USED_BY:
-        return st.session_state["arrival"] in USED_BY[key]
+        return is_used(key, st.session_state["arrival"])
     return True
 
 

@@ -6,7 +6,6 @@ from collections.abc import Callable
 
 import streamlit as st
 
-from aggsim.parameters_load import USED_BY
 from aggsim.scenario_presets import CUSTOM, FIELDS, PRESETS, preset_named
 
 _KEY = "preset"
@@ -15,9 +14,7 @@ _BY_NAME = {preset.name: preset for preset in PRESETS}
 
 def draw_preset(touched: Callable[[], None]) -> None:
     """Shows what the fields amount to; touched() is called after a choice has filled them."""
-    arrival = st.session_state["arrival"]
-    counts = [key for key in FIELDS if arrival in USED_BY.get(key, (arrival,))]
-    found = preset_named({key: st.session_state.get(key) for key in counts})
+    found = preset_named({key: st.session_state.get(key) for key in FIELDS}, st.session_state["arrival"])
     st.session_state[_KEY] = found
     st.selectbox(
         "Preset",

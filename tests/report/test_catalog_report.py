@@ -98,7 +98,6 @@ def test_one_row_a_device() -> None:
     assert (row["memory_gib"], row["bandwidth_tb_s"], row["bf16_tflops"], row["flop_per_byte"]) == (64, 1, 100, 100)
     assert (row["per_node"], row["node_gb_s"], row["outer_gb_s"]) == (8, 100, 10)
     assert math.isnan(row["fp4_tflops"])
-    assert list(tables.links_frame(make_device())["gb_per_s"]) == [10.0, 100.0]
 
 
 @pytest.mark.parametrize("model_id", model_ids())
